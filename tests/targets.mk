@@ -1,0 +1,1 @@
+# Targets that install, test, check and show; included by the Makefile.
