@@ -7,6 +7,22 @@
  * engine answers by calling the sink, in the order in which tokens go out.
  *
  * Thread use: one engine, many sessions; a session is used by one thread at a time.
+ *
+ * Who does what at the seam (the front's side, settled while it was written):
+ *  - DONE_MORE: the front holds each DONE back by one token and sets the bit itself.  The
+ *    engine reports one done() a statement and never thinks of what follows.  A batch that
+ *    reported none gets a final DONE from the front (with the error bit after an ERROR).
+ *  - RPC: inside session_run(DONE_IN_PROC) and session_call() the engine reports DONE_IN_PROC
+ *    per statement; the front adds RETURNSTATUS (0 unless return_status() was called) and the
+ *    closing DONEPROC.  EXEC inside a batch is the engine's: done(DONE_IN_PROC)...,
+ *    return_status(), done(DONE_PROC).
+ *  - Output parameters: return_value() for each, after the statements.
+ *  - database_changed(): the front sends ENVCHANGE 1 and INFO 5701 (text included).
+ *  - session_open() calls nothing but message(), and only on refusal; the front sends the
+ *    login's ENVCHANGEs and INFOs from session_database().
+ *  - CHAR, NCHAR and BINARY values come padded by the engine.
+ *  - The front converts no values: a parameter of sp_executesql keeps the type it had on the
+ *    wire in .type, and .declared points to the type it was declared with (NULL when none was).
  */
 #ifndef MSSQLD_ENGINE_H
 #define MSSQLD_ENGINE_H
@@ -129,9 +145,10 @@ struct sink {
 };
 
 struct sql_param {
-    const char *name; /* with '@'; "" when positional */
-    struct sql_type type;
+    const char *name;     /* with '@'; "" when positional */
+    struct sql_type type; /* of value, as it came */
     struct sql_value value;
+    const struct sql_type *declared; /* from "@p int, ..."; NULL = same as type */
     bool output;
     bool use_default;
 };
@@ -184,7 +201,10 @@ int session_commit(struct session *session, const struct sink *sink);
 int session_rollback(struct session *session, const struct sink *sink);
 int session_save(struct session *session, const char *name, const struct sink *sink);
 
-/* Parses a parameter declaration list ("@p int, @q nvarchar(20)"); for sp_prepare. */
+/*
+ * Parses a parameter declaration list ("@p int, @q nvarchar(20) OUTPUT") into names, types and
+ * the output flag.  *out is one malloc'd block, names included: the caller frees it.
+ */
 int engine_parse_params(const char *text, struct sql_param **out, int *n, struct err *e);
 
 #endif
