@@ -1,0 +1,139 @@
+/*
+ * task - the task file: one JSON document in the words of the DMS API, checked to the last key.
+ *
+ * task_load() refuses unknown keys, wrong types, values out of range, rules that contradict
+ * themselves, and DMS settings that would change the output and are not implemented, each with
+ * "file:line: $.json.path: what was found, what is allowed".  Settings of DMS that have no meaning
+ * here are accepted and named in a warning.  The settings table (common/settings.def) is the only
+ * place that knows a setting's name, type, range, default and help.
+ *
+ * Ownership: task_free() frees everything reachable from a struct task.  Strings are never NULL:
+ * what was not given is the default or "".
+ */
+#ifndef WEIR_TASK_H
+#define WEIR_TASK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct err;
+
+enum migration_type { MIGRATION_FULL_LOAD, MIGRATION_CDC, MIGRATION_FULL_LOAD_AND_CDC };
+enum ssl_mode { SSL_NONE, SSL_REQUIRE, SSL_VERIFY_CA, SSL_VERIFY_FULL };
+enum message_format { FORMAT_JSON, FORMAT_JSON_UNFORMATTED };
+enum secret_kind { SECRET_NONE, SECRET_TEXT, SECRET_FILE, SECRET_ENV, SECRET_MANAGER };
+
+/* Where a password is to be had; the password itself is never part of the task. */
+struct secret {
+    enum secret_kind kind;
+    char *value; /* the text (SECRET_TEXT: allowed with a warning), file, variable or secret id */
+};
+
+struct source_endpoint {
+    char *engine_name; /* "sqlserver" */
+    char *server_name;
+    uint16_t port;
+    char *database_name;
+    char *username;
+    struct secret password;
+    enum ssl_mode ssl_mode;
+    char *ssl_ca_file;     /* PEM; for verify-ca and verify-full; "" = the system's */
+    bool read_only_intent; /* MicrosoftSQLServerSettings.ApplicationIntent */
+    uint32_t login_timeout_s;
+    uint32_t query_timeout_s;
+    bool trim_space_in_char; /* TrimSpaceInChar, DMS default true */
+};
+
+struct target_endpoint {
+    char *engine_name; /* "kinesis" */
+    char *stream_arn;
+    char *stream_name; /* cut from the ARN */
+    char *region;      /* cut from the ARN */
+    enum message_format message_format;
+    bool include_transaction_details;
+    bool include_partition_value;
+    bool partition_include_schema_table;
+    bool include_table_alter_operations;
+    bool include_control_details;
+    bool include_null_and_empty;
+    bool no_hex_prefix;
+    char *endpoint_url; /* Weir extension: a custom Kinesis endpoint; "" = AWS's own */
+    char *ca_file;      /* Weir extension: PEM bundle for that endpoint; "" = the system's */
+};
+
+enum selection_action { SELECTION_INCLUDE, SELECTION_EXCLUDE, SELECTION_EXPLICIT };
+
+struct selection_rule {
+    char *rule_id;
+    char *rule_name;
+    enum selection_action action;
+    char *schema_name; /* with DMS wildcards */
+    char *table_name;
+    uint32_t load_order; /* 0 = not given; higher loads earlier */
+    char *where;         /* "task.json:31: $.TableMappings.rules[2]", for complaints */
+};
+
+struct weir_settings {
+    char *runtime_directory;   /* on tmpfs: rings and statistics */
+    char *state_directory;     /* durable: catalogue, checkpoints, load progress */
+    uint32_t encoders;         /* 1..64 */
+    uint32_t shippers;         /* 1..64 */
+    uint64_t change_ring_size; /* bytes */
+    uint64_t record_ring_size; /* bytes */
+    char *log_level;
+    uint32_t poll_interval_ms;   /* longest pause between two looks at an idle log */
+    uint32_t load_chunk_rows;    /* rows of one full-load chunk */
+    uint32_t requests_in_flight; /* PutRecords calls at once, per shipper */
+    uint32_t request_timeout_ms;
+    uint32_t checkpoint_interval_ms;
+    uint32_t window_records; /* records a shipper holds unacknowledged at most */
+};
+
+struct task {
+    char *path;       /* of the file, as given */
+    char *identifier; /* ReplicationTaskIdentifier */
+    enum migration_type migration_type;
+    struct source_endpoint source;
+    struct target_endpoint target;
+    struct selection_rule *selections;
+    size_t n_selections;
+    uint32_t max_full_load_sub_tasks;
+    uint32_t commit_rate;
+    char **warnings; /* one complete sentence each */
+    size_t n_warnings;
+    struct weir_settings weir;
+};
+
+/* Reads and checks a task file.  On failure e holds the first complaint.  ERR_CONFIG, ERR_IO. */
+int task_load(const char *path, struct task **out, struct err *e);
+
+/*
+ * The same, but collects up to `max` complaints (heap strings the caller frees) instead of
+ * stopping at the first; for `weirctl check`.  Returns 0 only when there are none.
+ */
+int task_check(const char *path, struct task **out, char **complaints, size_t max, size_t *n,
+               struct err *e);
+
+void task_free(struct task **t);
+
+/* True when the selection rules pick this table: (include or explicit) and not exclude.
+   Wildcards % _ [_] [ab] [a-d] as DMS defines them; fold_case for case-insensitive sources. */
+bool task_selects(const struct task *t, const char *schema, const char *table, bool fold_case);
+
+/* The highest load-order of the rules that pick the table; 0 when none names one. */
+uint32_t
+task_load_order(const struct task *t, const char *schema, const char *table, bool fold_case);
+
+/*
+ * Reads the secret into a fresh buffer (NUL-terminated); secret_wipe() clears and frees it.
+ * ERR_CONFIG with the file or variable named; SECRET_MANAGER is refused with a clear message
+ * until it is implemented.
+ */
+int secret_read(const struct secret *s, const char *what, char **out, struct err *e);
+void secret_wipe(char **text);
+
+/* Writes the settings table as text, one setting a line with type, range, default and help. */
+int task_print_settings(int fd);
+
+#endif
