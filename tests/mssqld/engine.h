@@ -92,7 +92,7 @@ struct sql_value {
         double f;  /* REAL (exactly a float), FLOAT */
         struct {
             bool negative;
-            unsigned __int128 magnitude; /* unscaled; scale stands in the type */
+            __extension__ unsigned __int128 magnitude; /* unscaled; scale stands in the type */
         } dec;
         struct {
             int32_t days;       /* since 0001-01-01 */
