@@ -1,0 +1,187 @@
+/*
+ * source - what a database engine must give so that capture can load and follow it.
+ *
+ * capture/ knows rings, resume, routing, watermarks and the load's progress, and nothing of any
+ * engine; an engine (capture/sqlserver/, later others) knows its database and nothing of rings.
+ * An engine is one struct source_engine.  The nine things every source gives stand here as:
+ *
+ *   stable id                  event.position: the same change has the same position for ever
+ *   commit order               positions rise by memcmp from call to call of sink.change
+ *   transaction borders        sink.complete, event.transaction_id and record_number
+ *   low-watermark for resume   follow() starts anywhere the caller says
+ *   identity of history        connect() fills struct source_identity; a changed one stops us
+ *   retention horizon          follow() gives ERR_GAP when the source forgot what is needed;
+ *                              status.oldest
+ *   lag at the source          status.lag_ns, status.newest
+ *   chunk hand-over            join(), chunk_bound(), chunk_read(), load_position()
+ *   DDL notice                 sink.definition
+ *
+ * Errors carry their class (common/err.h): RETRY means connect() again and go on from the last
+ * position given; OPERATOR and RESTART end the process; TABLE suspends the table concerned.
+ *
+ * Thread use: one thread; an engine may have helpers of its own.  Blocking: every call, but none
+ * longer than the endpoint's time-outs, and all of them end soon after stop_fd becomes readable.
+ */
+#ifndef WEIR_SOURCE_H
+#define WEIR_SOURCE_H
+
+#include "common/catalog.h"
+#include "common/event.h"
+#include "common/position.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct err;
+struct source_engine;
+struct task;
+
+/* Key columns of one table at most (SQL Server allows 32). */
+#define SOURCE_KEY_MAX 32
+
+/* Begins an engine's own struct. */
+struct source {
+    const struct source_engine *engine;
+};
+
+struct source_config {
+    const struct task *task;
+    const char *private_directory; /* exists; for files of the engine, mode 0600 */
+    int stop_fd;                   /* readable once the process shall end; -1 = never */
+    void (*beat)(void *arg);       /* called about once a second inside long calls; may be NULL */
+    void *beat_arg;
+};
+
+/* Which history the positions belong to.  Compared text by text; "" = the source does not say. */
+struct source_identity {
+    char server[264];
+    char database[264];
+    char created[64]; /* when the database was made or restored, as the source prints it */
+    char fork[64];    /* recovery fork, timeline, cluster id */
+};
+
+/* A table the task selects.  Owned by the source, in place until it is closed. */
+struct source_table {
+    struct table_def *def; /* id and version are capture's: 0 until it has looked them up */
+    char *instance;        /* what the engine reads changes from: "dbo_invoices"; for people */
+    struct position since; /* changes are to be had after this position */
+    char *refused;         /* why the table cannot be captured, with the remedy; NULL = it can */
+    void *user;            /* capture's */
+};
+
+/* A place in a table's key order, one literal a key column in the engine's own words (printable
+   ASCII).  n = 0: before the first row, or behind the last. */
+struct source_key {
+    uint16_t n;
+    char *part[SOURCE_KEY_MAX]; /* owned */
+};
+
+/* What an engine calls.  Every call returns 0, or -1 with e set: the engine then stops and returns
+   the same error.  Values in events are valid during the call only. */
+struct source_sink {
+    void *arg;
+    /* One change or one loaded row.  table_id, version and captured_mono_ns are filled by the
+       callee; for loaded rows the position too. */
+    int (*change)(void *arg, struct source_table *t, struct event *ev, struct err *e);
+    /* Everything of the source up to position was given.  commit_real_ns: of that place, UTC, 0 =
+       unknown.  transactions: how many ended since the last call. */
+    int (*complete)(void *arg, const struct position *position, int64_t commit_real_ns,
+                    uint32_t transactions, struct err *e);
+    /* From position on, changes of this table have the definition t->def: a table that was not
+       there before, or one whose definition changed (old, else NULL). */
+    int (*definition)(void *arg, struct source_table *t, struct source_table *old,
+                      const struct position *position, struct err *e);
+};
+
+/* What follow() learnt, for statistics and pacing. */
+struct source_status {
+    bool more;              /* more was there than this round took: come again at once */
+    struct position newest; /* the newest position the source offers */
+    struct position oldest; /* the oldest it still has; zero = not known */
+    int64_t newest_commit_real_ns;
+    int64_t lag_ns; /* age of the newest commit handled by the source's clock; 0 = caught up */
+};
+
+enum source_level { SOURCE_OK, SOURCE_WARNING, SOURCE_ERROR };
+
+/* One finding of a check. */
+struct source_finding {
+    enum source_level level;
+    char what[480];   /* what was looked at and what was found */
+    char remedy[480]; /* what to do; "" when level is SOURCE_OK */
+};
+
+struct source_findings {
+    struct source_finding *items; /* owned: source_findings_free() */
+    size_t n;
+};
+
+struct source_engine {
+    const char *name; /* SourceEndpoint.EngineName */
+
+    /* Allocates; no network yet. */
+    int (*open)(const struct source_config *config, struct source **out, struct err *e);
+    void (*close)(struct source **s);
+
+    /* Connects, anew if need be, and says whose history this is. */
+    int (*connect)(struct source *s, struct source_identity *identity, struct err *e);
+
+    /* The tables the task selects that have changes to offer, sorted by schema and name.  The array
+       belongs to the source and is valid until the next call. */
+    int (*tables)(struct source *s, struct source_table ***out, size_t *n, struct err *e);
+
+    /* Tells the engine of a table known from an earlier run: where its changes began then.  A source
+       that has moved its horizon since can so tell a gap from a new table. */
+    void (*known)(struct source *s, struct source_table *t, const struct position *since);
+
+    /* A position at or before everything a read that starts now may miss: load, then follow from it. */
+    int (*join)(struct source *s, struct position *out, struct err *e);
+
+    /* The position of chunk n (from 1) of a load joined at `join`. */
+    void (*load_position)(const struct position *join, uint64_t chunk, struct position *out);
+
+    /* The upper end of the next chunk of about `rows` rows above `from`: out->n = 0 when the rest of
+       the table is one chunk (always so for a table without a key). */
+    int (*chunk_bound)(struct source *s, struct source_table *t, const struct source_key *from,
+                       uint32_t rows, struct source_key *out, struct err *e);
+
+    /* Gives every row with from < key <= upto to sink.change as EVENT_LOAD. */
+    int (*chunk_read)(struct source *s, struct source_table *t, const struct source_key *from,
+                      const struct source_key *upto, const struct source_sink *sink, struct err *e);
+
+    /*
+     * One round: gives what the log has after `from` (a bounded part of it), then calls
+     * sink.complete.  May begin with changes at or before `from` when `from` lies inside a
+     * transaction: record numbers are counted from the transaction's first row; the sink skips what
+     * it has.  ERR_GAP, ERR_HISTORY.
+     */
+    int (*follow)(struct source *s, const struct position *from, const struct source_sink *sink,
+                  struct source_status *status, struct err *e);
+
+    /* Everything up to position is acknowledged by the target: the source may forget it. */
+    int (*confirm)(struct source *s, const struct position *position, struct err *e);
+
+    /* Appends what a look at the source finds, connection first.  -1 only without memory. */
+    int (*check)(struct source *s, struct source_findings *findings, struct err *e);
+};
+
+/* NULL when there is no such engine. */
+const struct source_engine *source_engine_find(const char *name);
+
+/*
+ * Looks at the task's source as `weirctl check` does: reachable, login, certificate, rights, change
+ * data capture on, capture job alive, every selected table usable, retention.  Findings are in the
+ * order of looking; the first error of the connection ends the list.  -1 only when the check itself
+ * could not run (ERR_NOMEM, ERR_IO, ERR_CONFIG: unknown engine).  Free with source_findings_free().
+ */
+int source_check(const struct task *task, struct source_findings *out, struct err *e);
+void source_findings_free(struct source_findings *findings);
+
+/* Appends one finding; what and remedy as printed by the caller.  For engines. */
+int source_finding_add(struct source_findings *findings, enum source_level level, const char *what,
+                       const char *remedy, struct err *e);
+
+void source_key_free(struct source_key *key);
+
+#endif
