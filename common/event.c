@@ -1,0 +1,683 @@
+#include "common/event.h"
+
+#include "common/err.h"
+
+#include <inttypes.h>
+
+/* Extension types of the format. */
+enum {
+    EXT_UNAVAILABLE = 1,
+    EXT_DECIMAL = 2,
+    EXT_DATE = 3,
+    EXT_TIME = 4,
+    EXT_DATETIME = 5,
+    EXT_DATETIMEOFFSET = 6,
+    EXT_UUID = 7,
+};
+
+#define EVENT_MEMBERS  9
+#define HEAD_BOUND     112 /* everything but the values: longer than the sum of its parts */
+#define VALUE_BOUND    18  /* the longest value of fixed size: fixext 16 */
+#define VARIABLE_BOUND 6   /* head of the longest str, bin or ext */
+
+#define DAY_NS 86400000000000LL
+
+/* Keeps a date within int32 days, so that its year fits an int. */
+#define SECONDS_MAX (INT32_MAX * 86400LL)
+
+/* ---- writing ---- */
+
+static uint8_t *
+put_be16(uint8_t *at, uint16_t u)
+{
+    u = __builtin_bswap16(u);
+    memcpy(at, &u, sizeof(u));
+    return at + sizeof(u);
+}
+
+static uint8_t *
+put_be32(uint8_t *at, uint32_t u)
+{
+    u = __builtin_bswap32(u);
+    memcpy(at, &u, sizeof(u));
+    return at + sizeof(u);
+}
+
+static uint8_t *
+put_be64(uint8_t *at, uint64_t u)
+{
+    u = __builtin_bswap64(u);
+    memcpy(at, &u, sizeof(u));
+    return at + sizeof(u);
+}
+
+/* The shortest form that holds the number, as msgpack-c packs it. */
+static uint8_t *
+put_uint(uint8_t *at, uint64_t u)
+{
+    if (u < 0x80) {
+        *at++ = (uint8_t)u;
+        return at;
+    }
+    if (u <= UINT8_MAX) {
+        *at++ = 0xcc;
+        *at++ = (uint8_t)u;
+        return at;
+    }
+    if (u <= UINT16_MAX) {
+        *at++ = 0xcd;
+        return put_be16(at, (uint16_t)u);
+    }
+    if (u <= UINT32_MAX) {
+        *at++ = 0xce;
+        return put_be32(at, (uint32_t)u);
+    }
+    *at++ = 0xcf;
+    return put_be64(at, u);
+}
+
+static uint8_t *
+put_int(uint8_t *at, int64_t i)
+{
+    if (i >= 0)
+        return put_uint(at, (uint64_t)i);
+    if (i >= -32) {
+        *at++ = (uint8_t)i;
+        return at;
+    }
+    if (i >= INT8_MIN) {
+        *at++ = 0xd0;
+        *at++ = (uint8_t)i;
+        return at;
+    }
+    if (i >= INT16_MIN) {
+        *at++ = 0xd1;
+        return put_be16(at, (uint16_t)i);
+    }
+    if (i >= INT32_MIN) {
+        *at++ = 0xd2;
+        return put_be32(at, (uint32_t)i);
+    }
+    *at++ = 0xd3;
+    return put_be64(at, (uint64_t)i);
+}
+
+/* Length in 8, 16 or 32 bits behind one of three consecutive lead bytes. */
+static uint8_t *
+put_length(uint8_t *at, uint8_t lead8, uint32_t size)
+{
+    if (size <= UINT8_MAX) {
+        *at++ = lead8;
+        *at++ = (uint8_t)size;
+        return at;
+    }
+    if (size <= UINT16_MAX) {
+        *at++ = (uint8_t)(lead8 + 1);
+        return put_be16(at, (uint16_t)size);
+    }
+    *at++ = (uint8_t)(lead8 + 2);
+    return put_be32(at, size);
+}
+
+static uint8_t *
+put_bytes(uint8_t *at, const void *data, uint32_t size)
+{
+    if (size > 0)
+        memcpy(at, data, size);
+    return at + size;
+}
+
+static uint8_t *
+put_bin(uint8_t *at, const void *data, uint32_t size)
+{
+    return put_bytes(put_length(at, 0xc4, size), data, size);
+}
+
+static uint8_t *
+put_text(uint8_t *at, const void *data, uint32_t size)
+{
+    if (size < 32)
+        *at++ = (uint8_t)(0xa0 | size);
+    else
+        at = put_length(at, 0xd9, size);
+    return put_bytes(at, data, size);
+}
+
+static uint8_t *
+put_ext_head(uint8_t *at, uint8_t type, uint32_t size)
+{
+    if (size >= 1 && size <= 16 && (size & (size - 1)) == 0)
+        *at++ = (uint8_t)(0xd4 + __builtin_ctz(size));
+    else
+        at = put_length(at, 0xc7, size);
+    *at++ = type;
+    return at;
+}
+
+static uint8_t *
+put_float(uint8_t *at, const struct value *v)
+{
+    uint32_t bits32;
+    uint64_t bits64;
+
+    if (v->kind == VALUE_FLOAT32) {
+        memcpy(&bits32, &v->f32, sizeof(bits32));
+        *at++ = 0xca;
+        return put_be32(at, bits32);
+    }
+    memcpy(&bits64, &v->f64, sizeof(bits64));
+    *at++ = 0xcb;
+    return put_be64(at, bits64);
+}
+
+static uint8_t *
+put_value(uint8_t *at, const struct value *v)
+{
+    switch (v->kind) {
+    case VALUE_NULL:
+        *at++ = 0xc0;
+        return at;
+    case VALUE_UNAVAILABLE:
+        at = put_ext_head(at, EXT_UNAVAILABLE, 1);
+        *at++ = 0;
+        return at;
+    case VALUE_BOOL:
+        *at++ = v->boolean ? 0xc3 : 0xc2;
+        return at;
+    case VALUE_INT:
+        return put_int(at, v->i);
+    case VALUE_UINT:
+        return put_uint(at, v->u);
+    case VALUE_FLOAT32:
+    case VALUE_FLOAT64:
+        return put_float(at, v);
+    case VALUE_DECIMAL:
+        return put_bytes(put_ext_head(at, EXT_DECIMAL, v->bytes.size), v->bytes.data,
+                         v->bytes.size);
+    case VALUE_TEXT:
+        return put_text(at, v->bytes.data, v->bytes.size);
+    case VALUE_BYTES:
+        return put_bin(at, v->bytes.data, v->bytes.size);
+    case VALUE_DATE:
+        return put_be32(put_ext_head(at, EXT_DATE, 4), (uint32_t)v->days);
+    case VALUE_TIME:
+        return put_be64(put_ext_head(at, EXT_TIME, 8), (uint64_t)v->time_ns);
+    case VALUE_DATETIME:
+        at = put_be64(put_ext_head(at, EXT_DATETIME, 12), (uint64_t)v->datetime.seconds);
+        return put_be32(at, v->datetime.nanos);
+    case VALUE_DATETIMEOFFSET:
+        at = put_be64(put_ext_head(at, EXT_DATETIMEOFFSET, 14), (uint64_t)v->datetime.seconds);
+        at = put_be32(at, v->datetime.nanos);
+        return put_be16(at, (uint16_t)v->datetime.offset_min);
+    case VALUE_UUID:
+        return put_bytes(put_ext_head(at, EXT_UUID, 16), v->uuid, 16);
+    }
+    CHECK(v->kind <= VALUE_UUID);
+    return at;
+}
+
+static uint8_t *
+put_values(uint8_t *at, const struct value *values, uint16_t n)
+{
+    if (n == 0) {
+        *at++ = 0xc0;
+        return at;
+    }
+    if (n < 16) {
+        *at++ = (uint8_t)(0x90 | n);
+    } else {
+        *at++ = 0xdc;
+        at = put_be16(at, n);
+    }
+    for (uint16_t i = 0; i < n; i++)
+        at = put_value(at, &values[i]);
+    return at;
+}
+
+static size_t
+values_bound(const struct value *values, uint16_t n)
+{
+    size_t sum = 0;
+
+    for (uint16_t i = 0; i < n; i++) {
+        bool is_variable = values[i].kind == VALUE_DECIMAL || values[i].kind == VALUE_TEXT ||
+                           values[i].kind == VALUE_BYTES;
+
+        sum += is_variable ? VARIABLE_BOUND + (size_t)values[i].bytes.size : VALUE_BOUND;
+    }
+    return sum;
+}
+
+size_t
+event_bound(const struct event *ev)
+{
+    return HEAD_BOUND + values_bound(ev->before, ev->n_before) +
+           values_bound(ev->after, ev->n_after);
+}
+
+size_t
+event_encode(const struct event *ev, void *buf)
+{
+    uint8_t *at = buf;
+
+    CHECK(ev->transaction_id_size <= EVENT_MAX_TRANSACTION);
+    CHECK(ev->n_before <= EVENT_MAX_COLUMNS && ev->n_after <= EVENT_MAX_COLUMNS);
+    *at++ = 0x90 | EVENT_MEMBERS;
+    at = put_uint(at, (uint64_t)ev->operation);
+    at = put_uint(at, ev->version);
+    at = put_bin(at, ev->position.b, POSITION_SIZE);
+    at = put_int(at, ev->commit_real_ns);
+    at = put_bin(at, ev->transaction_id, ev->transaction_id_size);
+    at = put_uint(at, ev->record_number);
+    at = put_int(at, ev->captured_mono_ns);
+    at = put_values(at, ev->before, ev->n_before);
+    at = put_values(at, ev->after, ev->n_after);
+    return (size_t)(at - (uint8_t *)buf);
+}
+
+/* ---- reading ---- */
+
+/*
+ * A cursor over untrusted bytes.  Every take_* looks at what is left before it reads; the
+ * first complaint is kept in what/where and everything after it fails.
+ */
+struct cursor {
+    const uint8_t *at;
+    const uint8_t *end;
+    const uint8_t *start;
+    const char *what;
+};
+
+static bool
+refuse(struct cursor *c, const char *what)
+{
+    c->what = what;
+    return false;
+}
+
+static bool
+has(const struct cursor *c, size_t n)
+{
+    return (size_t)(c->end - c->at) >= n;
+}
+
+static uint16_t
+get_be16(const uint8_t *at)
+{
+    uint16_t u;
+
+    memcpy(&u, at, sizeof(u));
+    return __builtin_bswap16(u);
+}
+
+static uint32_t
+get_be32(const uint8_t *at)
+{
+    uint32_t u;
+
+    memcpy(&u, at, sizeof(u));
+    return __builtin_bswap32(u);
+}
+
+static uint64_t
+get_be64(const uint8_t *at)
+{
+    uint64_t u;
+
+    memcpy(&u, at, sizeof(u));
+    return __builtin_bswap64(u);
+}
+
+/* An unsigned big-endian number of `bytes` (1, 2, 4 or 8) bytes. */
+static bool
+take_be(struct cursor *c, unsigned bytes, uint64_t *out)
+{
+    if (!has(c, bytes))
+        return refuse(c, "a number that ends too early");
+    switch (bytes) {
+    case 1:
+        *out = *c->at;
+        break;
+    case 2:
+        *out = get_be16(c->at);
+        break;
+    case 4:
+        *out = get_be32(c->at);
+        break;
+    default:
+        *out = get_be64(c->at);
+        break;
+    }
+    c->at += bytes;
+    return true;
+}
+
+/* Integers of every width msgpack has; above INT64_MAX they are VALUE_UINT. */
+static bool
+take_integer(struct cursor *c, uint8_t lead, struct value *v)
+{
+    uint64_t u;
+    unsigned bytes = 1U << (lead & 3);
+
+    v->kind = VALUE_INT;
+    if (lead < 0x80 || lead >= 0xe0) {
+        v->i = (int8_t)lead;
+        return true;
+    }
+    if (lead < 0xcc || lead > 0xd3)
+        return refuse(c, "something else where an integer belongs");
+    if (!take_be(c, bytes, &u))
+        return false;
+    if (lead >= 0xd0) {
+        unsigned shift = 64 - 8 * bytes;
+
+        v->i = (int64_t)(u << shift) >> shift;
+        return true;
+    }
+    if (u > INT64_MAX) {
+        v->kind = VALUE_UINT;
+        v->u = u;
+        return true;
+    }
+    v->i = (int64_t)u;
+    return true;
+}
+
+static bool
+take_lead(struct cursor *c, uint8_t *lead)
+{
+    if (!has(c, 1))
+        return refuse(c, "the end where a member belongs");
+    *lead = *c->at++;
+    return true;
+}
+
+static bool
+take_int(struct cursor *c, int64_t *out)
+{
+    struct value v;
+    uint8_t lead;
+
+    if (!take_lead(c, &lead) || !take_integer(c, lead, &v))
+        return false;
+    if (v.kind != VALUE_INT)
+        return refuse(c, "an integer above 63 bits in the head");
+    *out = v.i;
+    return true;
+}
+
+static bool
+take_u32(struct cursor *c, uint32_t *out)
+{
+    int64_t i;
+
+    if (!take_int(c, &i))
+        return false;
+    if (i < 0 || i > UINT32_MAX)
+        return refuse(c, "an integer outside 32 bits in the head");
+    *out = (uint32_t)i;
+    return true;
+}
+
+static bool
+take_bytes(struct cursor *c, uint64_t size, const uint8_t **out)
+{
+    if (!has(c, size))
+        return refuse(c, "bytes that end too early");
+    *out = c->at;
+    c->at += size;
+    return true;
+}
+
+/* A bin of at most max bytes. */
+static bool
+take_head_bin(struct cursor *c, uint32_t max, const uint8_t **out, uint32_t *size)
+{
+    uint8_t lead;
+    uint64_t n;
+
+    if (!take_lead(c, &lead))
+        return false;
+    if (lead < 0xc4 || lead > 0xc6)
+        return refuse(c, "something else where bytes belong");
+    if (!take_be(c, 1U << (lead - 0xc4), &n))
+        return false;
+    if (n > max)
+        return refuse(c, "too many bytes in the head");
+    *size = (uint32_t)n;
+    return take_bytes(c, n, out);
+}
+
+static bool
+is_decimal(const uint8_t *at, size_t size)
+{
+    size_t i = size > 0 && at[0] == '-' ? 1 : 0;
+    size_t first = i;
+
+    while (i < size && at[i] >= '0' && at[i] <= '9')
+        i++;
+    if (i == first)
+        return false;
+    if (i == size)
+        return true;
+    if (at[i++] != '.' || i == size)
+        return false;
+    while (i < size && at[i] >= '0' && at[i] <= '9')
+        i++;
+    return i == size;
+}
+
+static bool
+take_datetime(struct cursor *c, const uint8_t *at, uint64_t size, struct value *v)
+{
+    v->datetime.seconds = (int64_t)get_be64(at);
+    v->datetime.nanos = get_be32(at + 8);
+    v->datetime.offset_min = size == 14 ? (int16_t)get_be16(at + 12) : 0;
+    v->kind = size == 14 ? VALUE_DATETIMEOFFSET : VALUE_DATETIME;
+    if (v->datetime.seconds < -SECONDS_MAX || v->datetime.seconds > SECONDS_MAX)
+        return refuse(c, "a date millions of years away");
+    if (v->datetime.nanos >= 1000000000U)
+        return refuse(c, "a second of more than a billion nanoseconds");
+    if (v->datetime.offset_min < -840 || v->datetime.offset_min > 840)
+        return refuse(c, "an offset of more than 14 hours");
+    return true;
+}
+
+/* size bytes of extension type `type` at the cursor. */
+static bool
+take_ext(struct cursor *c, uint64_t size, struct value *v)
+{
+    static const uint8_t fixed_size[] = {
+        [EXT_UNAVAILABLE] = 1, [EXT_DATE] = 4,  [EXT_TIME] = 8,
+        [EXT_DATETIME] = 12,   [EXT_UUID] = 16, [EXT_DATETIMEOFFSET] = 14};
+    uint8_t type;
+    const uint8_t *at;
+
+    if (!take_lead(c, &type) || !take_bytes(c, size, &at))
+        return false;
+    if (type < EXT_UNAVAILABLE || type > EXT_UUID)
+        return refuse(c, "an unknown extension type");
+    if (type != EXT_DECIMAL && size != fixed_size[type])
+        return refuse(c, "an extension of the wrong size");
+    switch (type) {
+    case EXT_UNAVAILABLE:
+        v->kind = VALUE_UNAVAILABLE;
+        return true;
+    case EXT_DECIMAL:
+        v->kind = VALUE_DECIMAL;
+        v->bytes.data = (const char *)at;
+        v->bytes.size = (uint32_t)size;
+        return is_decimal(at, size) || refuse(c, "a decimal with something else than digits");
+    case EXT_DATE:
+        v->kind = VALUE_DATE;
+        v->days = (int32_t)get_be32(at);
+        return true;
+    case EXT_TIME:
+        v->kind = VALUE_TIME;
+        v->time_ns = (int64_t)get_be64(at);
+        return (v->time_ns >= 0 && v->time_ns <= DAY_NS) || refuse(c, "a time outside its day");
+    case EXT_DATETIME:
+    case EXT_DATETIMEOFFSET:
+        return take_datetime(c, at, size, v);
+    default:
+        v->kind = VALUE_UUID;
+        memcpy(v->uuid, at, sizeof(v->uuid));
+        return true;
+    }
+}
+
+static bool
+take_string(struct cursor *c, enum value_kind kind, uint64_t size, struct value *v)
+{
+    const uint8_t *at;
+
+    if (!take_bytes(c, size, &at))
+        return false;
+    v->kind = kind;
+    v->bytes.data = (const char *)at;
+    v->bytes.size = (uint32_t)size;
+    return true;
+}
+
+static bool
+take_float(struct cursor *c, uint8_t lead, struct value *v)
+{
+    uint64_t bits;
+    uint32_t bits32;
+
+    if (!take_be(c, lead == 0xca ? 4 : 8, &bits))
+        return false;
+    if (lead == 0xca) {
+        bits32 = (uint32_t)bits;
+        v->kind = VALUE_FLOAT32;
+        memcpy(&v->f32, &bits32, sizeof(v->f32));
+        return true;
+    }
+    v->kind = VALUE_FLOAT64;
+    memcpy(&v->f64, &bits, sizeof(v->f64));
+    return true;
+}
+
+static bool
+take_value(struct cursor *c, struct value *v)
+{
+    uint8_t lead;
+    uint64_t n;
+
+    if (!take_lead(c, &lead))
+        return false;
+    if (lead < 0x80 || lead >= 0xe0 || (lead >= 0xcc && lead <= 0xd3))
+        return take_integer(c, lead, v);
+    if (lead >= 0xa0 && lead <= 0xbf)
+        return take_string(c, VALUE_TEXT, lead & 31U, v);
+    if (lead >= 0xd4 && lead <= 0xd8)
+        return take_ext(c, 1U << (lead - 0xd4), v);
+    if (lead >= 0xc4 && lead <= 0xc6)
+        return take_be(c, 1U << (lead - 0xc4), &n) && take_string(c, VALUE_BYTES, n, v);
+    if (lead >= 0xd9 && lead <= 0xdb)
+        return take_be(c, 1U << (lead - 0xd9), &n) && take_string(c, VALUE_TEXT, n, v);
+    if (lead >= 0xc7 && lead <= 0xc9)
+        return take_be(c, 1U << (lead - 0xc7), &n) && take_ext(c, n, v);
+    if (lead == 0xca || lead == 0xcb)
+        return take_float(c, lead, v);
+    if (lead == 0xc0) {
+        v->kind = VALUE_NULL;
+        return true;
+    }
+    if (lead == 0xc2 || lead == 0xc3) {
+        v->kind = VALUE_BOOL;
+        v->boolean = lead == 0xc3;
+        return true;
+    }
+    return refuse(c, "something else where a value belongs");
+}
+
+static bool
+take_values(struct cursor *c, struct value *values, uint16_t *n)
+{
+    uint8_t lead;
+    uint64_t count;
+
+    if (!take_lead(c, &lead))
+        return false;
+    *n = 0;
+    if (lead == 0xc0)
+        return true;
+    if ((lead & 0xf0) == 0x90)
+        count = lead & 15U;
+    else if (lead != 0xdc && lead != 0xdd)
+        return refuse(c, "something else where the values belong");
+    else if (!take_be(c, lead == 0xdc ? 2 : 4, &count))
+        return false;
+    if (count == 0 || count > EVENT_MAX_COLUMNS)
+        return refuse(c, "an impossible number of columns");
+    for (uint64_t i = 0; i < count; i++) {
+        if (!take_value(c, &values[i]))
+            return false;
+    }
+    *n = (uint16_t)count;
+    return true;
+}
+
+static bool
+take_operation(struct cursor *c, enum event_operation *out)
+{
+    uint32_t operation;
+
+    if (!take_u32(c, &operation))
+        return false;
+    switch (operation) {
+    case EVENT_LOAD:
+    case EVENT_INSERT:
+    case EVENT_UPDATE:
+    case EVENT_DELETE:
+    case EVENT_CREATE_TABLE:
+    case EVENT_DROP_TABLE:
+        *out = (enum event_operation)operation;
+        return true;
+    default:
+        return refuse(c, "an unknown operation");
+    }
+}
+
+static bool
+take_head(struct cursor *c, struct event *out)
+{
+    const uint8_t *at;
+    uint32_t size;
+    uint8_t lead;
+
+    if (!take_lead(c, &lead))
+        return false;
+    if (lead != (0x90 | EVENT_MEMBERS))
+        return refuse(c, "something else than an array of nine");
+    if (!take_operation(c, &out->operation) || !take_u32(c, &out->version) ||
+        !take_head_bin(c, POSITION_SIZE, &at, &size))
+        return false;
+    if (size != POSITION_SIZE)
+        return refuse(c, "a position of the wrong size");
+    memcpy(out->position.b, at, POSITION_SIZE);
+    if (!take_int(c, &out->commit_real_ns) || !take_head_bin(c, EVENT_MAX_TRANSACTION, &at, &size))
+        return false;
+    memcpy(out->transaction_id, at, size);
+    out->transaction_id_size = (uint8_t)size;
+    return take_u32(c, &out->record_number) && take_int(c, &out->captured_mono_ns);
+}
+
+int
+event_decode(const void *data, size_t len, uint32_t table_id, struct event_values *room,
+             struct event *out, struct err *e)
+{
+    const uint8_t *start = data;
+    struct cursor c = {.at = start, .end = start + len, .start = start};
+
+    out->table_id = table_id;
+    out->before = room->before;
+    out->after = room->after;
+    if (take_head(&c, out) && take_values(&c, room->before, &out->n_before) &&
+        take_values(&c, room->after, &out->n_after) && c.at == c.end)
+        return 0;
+    return err_set(e, ERR_CORRUPT, "event of table %" PRIu32 ": %s at byte %zu of %zu", table_id,
+                   c.what != NULL ? c.what : "bytes behind the last member",
+                   (size_t)(c.at - c.start), len);
+}
