@@ -71,7 +71,8 @@ err_context(struct err *e, const char *fmt, ...)
     n = vsnprintf(e->text, sizeof(e->text), fmt, ap);
     va_end(ap);
     if (n >= 0 && (size_t)n < sizeof(e->text))
-        (void)snprintf(e->text + n, sizeof(e->text) - (size_t)n, ": %s", old);
+        n += snprintf(e->text + n, sizeof(e->text) - (size_t)n, ": %s", old);
+    (void)n; /* cut off at the end is what a text too long deserves */
     return -1;
 }
 
