@@ -20,8 +20,11 @@
 #include <unistd.h>
 
 #define EXIT_USAGE    2
+#define EXIT_RESTART  75
+#define EXIT_OPERATOR 78
 #define STATS_TABLES  4096
 #define TOPOLOGY_POLL 50 /* ms between two looks at topology.json */
+#define MIN_LIFE_MS   1000
 
 /* Written by the signal handler only; the one global of a stage. */
 static volatile sig_atomic_t stop_asked;
@@ -155,14 +158,27 @@ stage_setup(struct stage *stage, const struct arguments *a, const struct stage_d
         &stage->stats, e);
 }
 
+/*
+ * A stage that fails at once must not make its supervisor spin: it waits out the rest of
+ * its first second.  Supervisors differ in how they damp restarts; this needs none of it.
+ */
+static void
+damp_restart(const struct stage *stage, int64_t started_ns)
+{
+    int64_t left_ms = MIN_LIFE_MS - (clock_mono_ns() - started_ns) / NS_PER_MS;
+
+    if (left_ms > 0 && stage->stop_fd >= 0)
+        (void)stage_sleep(stage, (uint32_t)left_ms);
+}
+
 static int
-finish(struct stage *stage, int rc, const struct err *e)
+finish(struct stage *stage, int rc, const struct err *e, int64_t started_ns)
 {
     int status = 0;
 
     if (rc != 0 && e->code != ERR_STOPPED) {
         status = err_exit_status(e);
-        log_err(LOG_ERROR, status == 78 ? "needs-operator" : "stage-failed", e);
+        log_err(LOG_ERROR, status == EXIT_OPERATOR ? "needs-operator" : "stage-failed", e);
     }
     if (stage->stats != NULL) {
         if (status != 0)
@@ -170,6 +186,8 @@ finish(struct stage *stage, int rc, const struct err *e)
         stats_state(stage->stats, status != 0 ? STATE_FATAL : STATE_STOPPED);
         stats_close(&stage->stats);
     }
+    if (status == EXIT_RESTART)
+        damp_restart(stage, started_ns);
     log_info("stage-ends", "status=%d", status);
     task_free(&stage->task);
     return status;
@@ -181,6 +199,7 @@ stage_main(int argc, char **argv, const struct stage_def *def)
     struct arguments a = {0};
     struct stage stage = {.stop_fd = -1};
     struct err e = ERR_INIT;
+    int64_t started_ns = clock_mono_ns();
     int rc = arguments_parse(argc, argv, def, &a);
 
     if (rc >= 0)
@@ -204,7 +223,7 @@ stage_main(int argc, char **argv, const struct stage_def *def)
         else
             rc = def->run(&stage, &e);
     }
-    return finish(&stage, rc, &e);
+    return finish(&stage, rc, &e, started_ns);
 }
 
 bool
