@@ -70,9 +70,11 @@ err_context(struct err *e, const char *fmt, ...)
     va_start(ap, fmt);
     n = vsnprintf(e->text, sizeof(e->text), fmt, ap);
     va_end(ap);
-    if (n >= 0 && (size_t)n < sizeof(e->text))
-        n += snprintf(e->text + n, sizeof(e->text) - (size_t)n, ": %s", old);
-    (void)n; /* cut off at the end is what a text too long deserves */
+    if (n >= 0 && (size_t)n < sizeof(e->text)) {
+        size_t room = sizeof(e->text) - (size_t)n;
+
+        (void)snprintf(e->text + n, room, ": %.*s", (int)room, old); /* cut where it is too long */
+    }
     return -1;
 }
 
