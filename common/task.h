@@ -64,6 +64,7 @@ struct target_endpoint {
 
 enum selection_action { SELECTION_INCLUDE, SELECTION_EXCLUDE, SELECTION_EXPLICIT };
 
+/* explicit names exactly one table: its names hold no wildcards. */
 struct selection_rule {
     char *rule_id;
     char *rule_name;
@@ -105,12 +106,14 @@ struct task {
     struct weir_settings weir;
 };
 
-/* Reads and checks a task file.  On failure e holds the first complaint.  ERR_CONFIG, ERR_IO. */
+/* Reads and checks a task file.  On failure e holds the first complaint and *out is NULL.
+   ERR_CONFIG; ERR_NOT_FOUND, ERR_ACCESS, ERR_IO when the file cannot be read. */
 int task_load(const char *path, struct task **out, struct err *e);
 
 /*
  * The same, but collects up to `max` complaints (heap strings the caller frees) instead of
- * stopping at the first; for `weirctl check`.  Returns 0 only when there are none.
+ * stopping at the first; for `weirctl check`.  Returns 0 only when there are none; else e holds
+ * the first and *out is NULL.
  */
 int task_check(const char *path, struct task **out, char **complaints, size_t max, size_t *n,
                struct err *e);
@@ -133,7 +136,10 @@ task_load_order(const struct task *t, const char *schema, const char *table, boo
 int secret_read(const struct secret *s, const char *what, char **out, struct err *e);
 void secret_wipe(char **text);
 
-/* Writes the settings table as text, one setting a line with type, range, default and help. */
+/* Writes the settings table: as text (one setting a line with type, range, default and help), as a
+   JSON Schema for editors, as the reference page.  -1 when the descriptor cannot be written. */
 int task_print_settings(int fd);
+int task_print_schema(int fd);
+int task_print_markdown(int fd);
 
 #endif
