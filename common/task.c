@@ -510,7 +510,7 @@ check_weir(struct loader *l, const struct place *root)
 {
     const struct place weir = {.up = root, .key = "Weir"};
     const struct place state = {.up = &weir, .key = "StateDirectory"};
-    const struct place url = {.up = &weir, .key = "KinesisEndpointUrl"};
+    const struct place url = {.up = &weir, .key = "EndpointUrl"};
     struct task *t = l->task;
     const char *u = t->target.endpoint_url;
 
