@@ -96,7 +96,7 @@ START_TEST(floats_known_texts)
     expect_f64(-2.2250738585072014e-308, "-2.2250738585072014e-308");
     expect_f64(2.2250738585072009e-308, "2.225073858507201e-308");
     expect_f64(9007199254740993.0, "9007199254740992");
-    /* 2^-1022 is a power of two whose nearest 16 digits do not read back. */
+    /* A power of two: the nearest text of 16 digits, not the lower one, although both read back. */
     expect_f64(0x1p-44, "5.684341886080802e-14");
     expect_f64(NAN, "NaN");
     expect_f64(-INFINITY, "-Infinity");
