@@ -59,7 +59,7 @@ bench: deps
 # ---- demo ----------------------------------------------------------------------
 demo: deps
 	$(Q)$(SUB) all
-	$(Q)bash deploy/demo/demo.sh
+	$(Q)build/venv/bin/python deploy/demo/demo.py
 
 # ---- checks ----------------------------------------------------------------------
 C_FILES := $(shell git ls-files --cached --others --exclude-standard -- '*.c' 2>/dev/null)
