@@ -94,7 +94,7 @@ class Demo:
         password.write_text(self.mssqld.sa_password)
         password.chmod(0o600)
         template["SourceEndpoint"]["Password"] = {"File": str(password)}
-        template["Weir"]["KinesisEndpointUrl"] = self.kinesisd.endpoint
+        template["Weir"]["EndpointUrl"] = self.kinesisd.endpoint
         template["Weir"]["RuntimeDirectory"] = str(self.runtime)
         template["Weir"]["StateDirectory"] = str(self.directory / "state")
         self.task_file.write_text(json.dumps(template, indent=2))

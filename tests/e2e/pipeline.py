@@ -112,7 +112,7 @@ class Pipeline:
                 "RuntimeDirectory": str(self.runtime), "StateDirectory": str(self.state),
                 "Encoders": encoders, "Shippers": shippers, "PollIntervalMs": 50,
                 "CheckpointIntervalMs": 100, "ChangeRingSize": "4MiB", "RecordRingSize": "4MiB",
-                "KinesisEndpointUrl": kinesis.endpoint if kinesis else "http://127.0.0.1:1",
+                "EndpointUrl": kinesis.endpoint if kinesis else "http://127.0.0.1:1",
                 **(weir or {}),
             },
         }
