@@ -1,0 +1,527 @@
+#include <strings.h>
+
+#include "tests/mssqld/sql/parser.h"
+
+/* Source text between two tokens, for DEFAULTs and computed columns. */
+static const char *
+source_text(struct parser *p, const struct token *from)
+{
+    size_t end = (p->t - 1)->end;
+
+    return arena_strndup(p->arena, p->text + from->start, end - from->start);
+}
+
+static int
+key_columns(struct parser *p, struct key_def *key)
+{
+    (void)(accept_word(p, "CLUSTERED") || accept_word(p, "NONCLUSTERED"));
+    if (expect_op(p, '(') != 0)
+        return -1;
+    do {
+        const char *name = parse_identifier(p);
+        bool descending;
+
+        if (name == NULL)
+            return -1;
+        descending = accept_word(p, "DESC");
+        if (!descending)
+            (void)accept_word(p, "ASC");
+        key->columns = arena_push(p->arena, key->columns, key->n_columns, sizeof *key->columns);
+        key->descending =
+            arena_push(p->arena, key->descending, key->n_columns, sizeof *key->descending);
+        key->descending[key->n_columns] = descending;
+        key->columns[key->n_columns++] = name;
+    } while (accept_op(p, ','));
+    return expect_op(p, ')');
+}
+
+/* A parenthesised group, whatever is in it. */
+static int
+skip_group(struct parser *p)
+{
+    int depth = 0;
+
+    do {
+        if (p->t->kind == TOKEN_END)
+            return syntax_error(p);
+        depth += at_op(p, '(') ? 1 : at_op(p, ')') ? -1 : 0;
+        p->t++;
+    } while (depth > 0);
+    return 0;
+}
+
+/* WITH (...), ON filegroup: storage options mean nothing here. */
+static int
+skip_storage(struct parser *p)
+{
+    for (;;) {
+        if (at_word(p, "WITH") && p->t[1].kind == TOKEN_OP && p->t[1].op == '(') {
+            p->t++;
+            if (skip_group(p) != 0)
+                return -1;
+        } else if (accept_word(p, "ON") || accept_word(p, "TEXTIMAGE_ON")) {
+            if (parse_identifier(p) == NULL)
+                return -1;
+        } else {
+            return 0;
+        }
+    }
+}
+
+static int
+push_key(struct parser *p, struct stmt *s, const struct key_def *key)
+{
+    s->keys = arena_push(p->arena, s->keys, s->n_keys, sizeof *s->keys);
+    s->keys[s->n_keys++] = *key;
+    return 0;
+}
+
+/* Table-level PRIMARY KEY, UNIQUE; CHECK and FOREIGN KEY are read and not enforced. */
+static int
+table_constraint(struct parser *p, struct stmt *s)
+{
+    struct key_def key = {0};
+
+    if (accept_word(p, "CONSTRAINT") && (key.name = parse_identifier(p)) == NULL)
+        return -1;
+    if (accept_word(p, "PRIMARY")) {
+        key.primary = true;
+        if (expect_word(p, "KEY") != 0)
+            return -1;
+    } else if (accept_word(p, "UNIQUE")) {
+        key.unique = true;
+    } else if (accept_word(p, "CHECK")) {
+        return skip_group(p);
+    } else if (accept_word(p, "FOREIGN")) {
+        if (expect_word(p, "KEY") != 0 || skip_group(p) != 0 ||
+            expect_word(p, "REFERENCES") != 0 || parse_name(p, &(struct name){0}) != 0)
+            return -1;
+        return at_op(p, '(') ? skip_group(p) : 0;
+    } else {
+        return syntax_error(p);
+    }
+    if (key_columns(p, &key) != 0 || skip_storage(p) != 0)
+        return -1;
+    return push_key(p, s, &key);
+}
+
+static int
+column_identity(struct parser *p, struct column_def *c)
+{
+    c->identity = true;
+    c->seed = 1;
+    c->increment = 1;
+    if (!accept_op(p, '('))
+        return 0;
+    if (parse_integer(p, &c->seed) != 0 || expect_op(p, ',') != 0 ||
+        parse_integer(p, &c->increment) != 0)
+        return -1;
+    return expect_op(p, ')');
+}
+
+static int
+column_key(struct parser *p, struct column_def *c, bool primary, const char *name)
+{
+    if (primary && expect_word(p, "KEY") != 0)
+        return -1;
+    c->primary_key = primary;
+    c->unique = !primary;
+    c->key_name = name;
+    if (primary)
+        c->type.nullable = false;
+    (void)(accept_word(p, "CLUSTERED") || accept_word(p, "NONCLUSTERED"));
+    return skip_storage(p);
+}
+
+static int
+column_option(struct parser *p, struct column_def *c, bool *more)
+{
+    const char *name = NULL;
+    const struct token *from;
+
+    *more = true;
+    if (accept_word(p, "CONSTRAINT") && (name = parse_identifier(p)) == NULL)
+        return -1;
+    if (accept_word(p, "NOT")) {
+        c->type.nullable = false;
+        c->null_given = true;
+        if (accept_word(p, "FOR"))
+            return expect_word(p, "REPLICATION");
+        return expect_word(p, "NULL");
+    }
+    if (accept_word(p, "NULL")) {
+        c->null_given = true;
+        c->type.nullable = true;
+        return 0;
+    }
+    if (accept_word(p, "IDENTITY"))
+        return column_identity(p, c);
+    if (accept_word(p, "COLLATE"))
+        return (c->collation = parse_identifier(p)) == NULL ? -1 : 0;
+    if (accept_word(p, "PRIMARY"))
+        return column_key(p, c, true, name);
+    if (accept_word(p, "UNIQUE"))
+        return column_key(p, c, false, name);
+    if (accept_word(p, "ROWGUIDCOL")) {
+        c->rowguid = true;
+        return 0;
+    }
+    if (accept_word(p, "SPARSE")) {
+        c->sparse = true;
+        return 0;
+    }
+    if (accept_word(p, "CHECK"))
+        return skip_group(p);
+    if (accept_word(p, "REFERENCES")) {
+        if (parse_name(p, &(struct name){0}) != 0)
+            return -1;
+        return at_op(p, '(') ? skip_group(p) : 0;
+    }
+    if (accept_word(p, "DEFAULT")) {
+        from = p->t;
+        if (parse_expr(p) == NULL)
+            return -1;
+        c->default_text = source_text(p, from);
+        c->default_name = name;
+        return accept_word(p, "WITH") ? expect_word(p, "VALUES") : 0;
+    }
+    *more = false;
+    return 0;
+}
+
+static int
+column_definition(struct parser *p, struct stmt *s)
+{
+    struct column_def c = {.name = parse_identifier(p)};
+    const struct token *from;
+    bool more = true;
+
+    if (c.name == NULL)
+        return -1;
+    if (accept_word(p, "AS")) {
+        from = p->t;
+        if (parse_expr(p) == NULL)
+            return -1;
+        c.computed_text = source_text(p, from);
+        c.type = type_make(SQL_INT);
+        (void)accept_word(p, "PERSISTED");
+    } else if (at_op(p, ',') || at_op(p, ')')) {
+        if (strcasecmp(c.name, "timestamp") != 0)
+            return syntax_error(p);
+        c.type = type_make(SQL_ROWVERSION); /* the name alone is enough */
+    } else {
+        if (parse_type(p, &c.type) != 0)
+            return -1;
+        if (!c.type.nullable)
+            c.null_given = true; /* sysname */
+    }
+    while (more)
+        if (column_option(p, &c, &more) != 0)
+            return -1;
+    s->defs = arena_push(p->arena, s->defs, s->n_defs, sizeof *s->defs);
+    s->defs[s->n_defs++] = c;
+    return 0;
+}
+
+static int
+table_elements(struct parser *p, struct stmt *s)
+{
+    do {
+        if (at_op(p, ')'))
+            break; /* a trailing comma is allowed */
+        if (at_word(p, "CONSTRAINT") || at_word(p, "PRIMARY") || at_word(p, "UNIQUE") ||
+            at_word(p, "CHECK") || at_word(p, "FOREIGN")) {
+            if (table_constraint(p, s) != 0)
+                return -1;
+        } else if (column_definition(p, s) != 0) {
+            return -1;
+        }
+    } while (accept_op(p, ','));
+    return 0;
+}
+
+static struct stmt *
+create_table(struct parser *p)
+{
+    struct stmt *s = new_stmt(p, STMT_CREATE_TABLE);
+
+    if (parse_name(p, &s->name) != 0 || expect_op(p, '(') != 0 || table_elements(p, s) != 0 ||
+        expect_op(p, ')') != 0 || skip_storage(p) != 0)
+        return NULL;
+    return s;
+}
+
+static struct stmt *
+create_index(struct parser *p, bool unique)
+{
+    struct stmt *s = new_stmt(p, STMT_CREATE_INDEX);
+    struct key_def key = {.unique = unique};
+
+    if ((key.name = parse_identifier(p)) == NULL || expect_word(p, "ON") != 0 ||
+        parse_name(p, &s->name) != 0 || key_columns(p, &key) != 0)
+        return NULL;
+    if (accept_word(p, "INCLUDE") && skip_group(p) != 0)
+        return NULL;
+    if (accept_word(p, "WHERE") && parse_expr(p) == NULL)
+        return NULL;
+    if (skip_storage(p) != 0)
+        return NULL;
+    (void)push_key(p, s, &key);
+    return s;
+}
+
+static struct stmt *
+create_procedure(struct parser *p)
+{
+    struct stmt *s = new_stmt(p, STMT_CREATE_PROC);
+    bool paren;
+
+    if (parse_name(p, &s->name) != 0)
+        return NULL;
+    paren = accept_op(p, '(');
+    if (p->t->kind == TOKEN_VAR && parse_vars(p, &s->vars, &s->n_vars) != 0)
+        return NULL;
+    if (paren && expect_op(p, ')') != 0)
+        return NULL;
+    if (accept_word(p, "WITH"))
+        while (!at_word(p, "AS") && p->t->kind != TOKEN_END)
+            p->t++;
+    if (expect_word(p, "AS") != 0)
+        return NULL;
+    s->text = p->text + p->t->start;
+    s->body = parse_statements(p, false); /* the rest of the batch is the body */
+    return p->e->number == 0 ? s : NULL;
+}
+
+/* Name, then options up to the end of the statement; word2 holds a password. */
+static struct stmt *
+principal(struct parser *p, enum stmt_kind kind)
+{
+    struct stmt *s = new_stmt(p, kind);
+
+    if ((s->word = parse_identifier(p)) == NULL)
+        return NULL;
+    if (accept_word(p, "WITHOUT")) {
+        p->t++; /* LOGIN */
+    } else if (accept_word(p, "FOR") || accept_word(p, "FROM")) {
+        p->t++; /* LOGIN */
+        if ((s->word2 = parse_identifier(p)) == NULL)
+            return NULL;
+    } else if (accept_word(p, "AUTHORIZATION")) {
+        p->t++;
+    }
+    if (!accept_word(p, "WITH"))
+        return s;
+    do {
+        const char *option = p->t++->text;
+
+        if (!accept_op(p, '='))
+            continue;
+        if (strcasecmp(option, "PASSWORD") == 0)
+            s->word2 = p->t->text;
+        else if (strcasecmp(option, "DEFAULT_DATABASE") == 0)
+            s->text = p->t->text;
+        p->t++;
+        (void)accept_word(p, "MUST_CHANGE");
+    } while (accept_op(p, ','));
+    return s;
+}
+
+struct stmt *
+parse_create(struct parser *p)
+{
+    struct stmt *s;
+    bool unique;
+
+    p->t++;
+    if (accept_word(p, "OR"))
+        (void)accept_word(p, "ALTER");
+    if (accept_word(p, "DATABASE")) {
+        s = new_stmt(p, STMT_CREATE_DATABASE);
+        if ((s->word = parse_identifier(p)) == NULL)
+            return NULL;
+        return accept_word(p, "COLLATE") && parse_identifier(p) == NULL ? NULL : s;
+    }
+    if (accept_word(p, "SCHEMA")) {
+        s = new_stmt(p, STMT_CREATE_SCHEMA);
+        if ((s->word = parse_identifier(p)) == NULL)
+            return NULL;
+        if (accept_word(p, "AUTHORIZATION") && parse_identifier(p) == NULL)
+            return NULL;
+        return s;
+    }
+    if (accept_word(p, "TABLE"))
+        return create_table(p);
+    if (accept_word(p, "PROCEDURE") || accept_word(p, "PROC"))
+        return create_procedure(p);
+    if (accept_word(p, "LOGIN"))
+        return principal(p, STMT_CREATE_LOGIN);
+    if (accept_word(p, "USER"))
+        return principal(p, STMT_CREATE_USER);
+    if (accept_word(p, "ROLE"))
+        return principal(p, STMT_CREATE_ROLE);
+    unique = accept_word(p, "UNIQUE");
+    (void)(accept_word(p, "CLUSTERED") || accept_word(p, "NONCLUSTERED"));
+    if (accept_word(p, "INDEX"))
+        return create_index(p, unique);
+    (void)syntax_error(p);
+    return NULL;
+}
+
+static struct stmt *
+alter_table(struct parser *p)
+{
+    struct stmt *s = new_stmt(p, STMT_ALTER_ADD);
+
+    if (parse_name(p, &s->name) != 0)
+        return NULL;
+    if (accept_word(p, "ADD"))
+        return table_elements(p, s) == 0 ? s : NULL;
+    if (accept_word(p, "ALTER")) {
+        s->kind = STMT_ALTER_COLUMN;
+        return expect_word(p, "COLUMN") == 0 && column_definition(p, s) == 0 ? s : NULL;
+    }
+    if (expect_word(p, "DROP") != 0)
+        return NULL;
+    s->kind = STMT_ALTER_DROP;
+    s->op = accept_word(p, "COLUMN") ? 'c' : 'k';
+    if (s->op == 'k')
+        (void)accept_word(p, "CONSTRAINT");
+    if (accept_word(p, "IF")) {
+        s->if_exists = true;
+        if (expect_word(p, "EXISTS") != 0)
+            return NULL;
+    }
+    do {
+        const char *name = parse_identifier(p);
+
+        if (name == NULL)
+            return NULL;
+        s->columns = arena_push(p->arena, s->columns, s->n_columns, sizeof *s->columns);
+        s->columns[s->n_columns++] = name;
+    } while (accept_op(p, ','));
+    return s;
+}
+
+struct stmt *
+parse_alter(struct parser *p)
+{
+    struct stmt *s;
+
+    p->t++;
+    if (accept_word(p, "TABLE"))
+        return alter_table(p);
+    if (accept_word(p, "DATABASE")) {
+        s = new_stmt(p, STMT_ALTER_DATABASE);
+        if (at_word(p, "CURRENT"))
+            p->t++;
+        else if ((s->word = parse_identifier(p)) == NULL)
+            return NULL;
+        if (expect_word(p, "SET") != 0)
+            return NULL;
+        s->word2 = p->t++->text;
+        (void)accept_op(p, '=');
+        s->text = p->t->kind == TOKEN_END ? "" : p->t++->text;
+        while (p->t->kind != TOKEN_END && !at_op(p, ';'))
+            p->t++; /* WITH ROLLBACK IMMEDIATE */
+        return s;
+    }
+    if (accept_word(p, "ROLE") || (at_word(p, "SERVER") && (p->t += 2) != NULL)) {
+        s = new_stmt(p, STMT_ALTER_ROLE);
+        if ((s->word = parse_identifier(p)) == NULL)
+            return NULL;
+        s->op = accept_word(p, "DROP") ? 'D' : 'A';
+        if (s->op == 'A' && expect_word(p, "ADD") != 0)
+            return NULL;
+        if (expect_word(p, "MEMBER") != 0 || (s->word2 = parse_identifier(p)) == NULL)
+            return NULL;
+        return s;
+    }
+    if (accept_word(p, "LOGIN"))
+        return principal(p, STMT_CREATE_LOGIN);
+    if (accept_word(p, "PROCEDURE") || accept_word(p, "PROC"))
+        return create_procedure(p);
+    (void)syntax_error(p);
+    return NULL;
+}
+
+struct stmt *
+parse_drop(struct parser *p)
+{
+    static const struct {
+        const char *word;
+        enum stmt_kind kind;
+    } KINDS[] = {
+        {"DATABASE", STMT_DROP_DATABASE}, {"SCHEMA", STMT_DROP_SCHEMA}, {"TABLE", STMT_DROP_TABLE},
+        {"INDEX", STMT_DROP_INDEX},       {"PROCEDURE", STMT_DROP_PROC}, {"PROC", STMT_DROP_PROC},
+        {"LOGIN", STMT_DROP_LOGIN},       {"USER", STMT_DROP_USER},     {"ROLE", STMT_DROP_USER},
+    };
+    struct stmt *s = NULL;
+
+    p->t++;
+    for (size_t i = 0; i < sizeof KINDS / sizeof KINDS[0] && s == NULL; i++)
+        if (accept_word(p, KINDS[i].word))
+            s = new_stmt(p, KINDS[i].kind);
+    if (s == NULL) {
+        (void)syntax_error(p);
+        return NULL;
+    }
+    if (accept_word(p, "IF")) {
+        s->if_exists = true;
+        if (expect_word(p, "EXISTS") != 0)
+            return NULL;
+    }
+    do {
+        struct name name;
+
+        if (parse_name(p, &name) != 0)
+            return NULL;
+        s->names = arena_push(p->arena, s->names, s->n_names, sizeof *s->names);
+        s->names[s->n_names++] = name;
+    } while (accept_op(p, ','));
+    s->word = s->names[0].object;
+    if (s->kind == STMT_DROP_INDEX && accept_word(p, "ON") && parse_name(p, &s->name) != 0)
+        return NULL;
+    return s;
+}
+
+/* word: permission; op: verb; word2: grantee; text: class; name: securable. */
+struct stmt *
+parse_grant(struct parser *p, int op)
+{
+    struct stmt *s = new_stmt(p, STMT_GRANT);
+    const char *words[4];
+    int n = 0;
+
+    s->op = op;
+    p->t++;
+    while (n < 4 && p->t->kind == TOKEN_WORD && !at_word(p, "ON") && !at_word(p, "TO") &&
+           !at_word(p, "FROM")) {
+        words[n++] = p->t++->text;
+        if (accept_op(p, ','))
+            words[n++ < 4 ? n - 1 : 3] = ",";
+    }
+    s->word = "";
+    for (int i = 0; i < n; i++)
+        s->word = arena_printf(p->arena, "%s%s%s", s->word, i > 0 ? " " : "", words[i]);
+    s->text = "DATABASE";
+    if (accept_word(p, "ON")) {
+        s->text = "OBJECT";
+        if (p->t[1].kind == TOKEN_OP && p->t[1].op == OP2(':', ':')) {
+            s->text = p->t->text;
+            p->t += 2;
+        }
+        if (parse_name(p, &s->name) != 0)
+            return NULL;
+        if (at_op(p, '(') && skip_group(p) != 0)
+            return NULL;
+    }
+    if (!accept_word(p, "TO") && expect_word(p, "FROM") != 0)
+        return NULL;
+    if ((s->word2 = parse_identifier(p)) == NULL)
+        return NULL;
+    if (accept_word(p, "WITH"))
+        p->t += 2; /* GRANT OPTION */
+    (void)accept_word(p, "CASCADE");
+    return s;
+}
