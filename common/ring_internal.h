@@ -138,13 +138,18 @@ ring_fence(void)
 
 /* Wakes the side that `side` belongs to, asleep on `word`, if its waiting word says so. */
 void ring_wake_if_waiting(struct ring_end *side, _Atomic uint64_t *word);
+/* Longest sleep before a waiter looks for itself: a peer killed between store and wake owes one. */
+#define RING_WAIT_SLICE_MS 100
 /* Wakes whoever sleeps on the word, asked or not. */
 void ring_wake_all(_Atomic uint64_t *word);
 
 #ifdef WEIR_FAULTS
 /* Smallest capacity accepted: tests lower it to see many wraps. */
 extern uint64_t ring_capacity_floor;
+/* Longest sleep before a waiter looks again: tests make it so long that a lost wake shows. */
+extern int ring_wait_slice_ms;
 #else
+#define ring_wait_slice_ms  RING_WAIT_SLICE_MS
 #define ring_capacity_floor RING_CAPACITY_MIN
 #endif
 

@@ -17,9 +17,11 @@
  * at the waiting word, wake.  With both fences at least one of the two sees the other's store.
  *
  * A peer killed between its store and its wake owes a wake for ever: hence no sleep is
- * longer than SLICE_MS.
+ * longer than RING_WAIT_SLICE_MS.
  */
-#define SLICE_MS 100
+#ifdef WEIR_FAULTS
+int ring_wait_slice_ms = RING_WAIT_SLICE_MS;
+#endif
 
 /* Without futex_waitv a sleeper on several rings looks at all of them this often. */
 #define ROUND_MS 1
@@ -159,7 +161,7 @@ sleep_for_data(struct ring *const *rings, int n, int64_t until_ns, int *turn)
 static int64_t
 slice_end(int64_t now_ns, int64_t deadline_ns)
 {
-    int64_t slice = now_ns + SLICE_MS * NS_PER_MS;
+    int64_t slice = now_ns + ring_wait_slice_ms * NS_PER_MS;
 
     return slice < deadline_ns ? slice : deadline_ns;
 }
