@@ -16,6 +16,7 @@
 #include "common/position.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct err;
@@ -91,7 +92,13 @@ struct stats_config {
     uint32_t tables;   /* capacity, e.g. 4096 */
 };
 
+/*
+ * Makes the file, takes over the table counters of the one it replaces, and puts it in place.
+ * ERR_BUSY when the process of the file in place lives; ERR_NOSPACE, ERR_ACCESS, ERR_IO.
+ */
 int stats_create(const struct stats_config *config, struct stats **out, struct err *e);
+
+/* Unmaps and gives the lock up; the file stays for readers and for the next start. */
 void stats_close(struct stats **s);
 
 void stats_add(struct stats *s, enum stat_id id, uint64_t n);
@@ -127,6 +134,7 @@ void stats_error(struct stats *s, const struct err *e, uint32_t table_id);
 
 struct stats_view; /* a mapped file of some process, living or dead */
 
+/* ERR_NOT_FOUND, ERR_ACCESS, ERR_IO; ERR_LAYOUT for a file that is foreign, cut or newer. */
 int stats_open(const char *path, struct stats_view **out, struct err *e);
 void stats_view_close(struct stats_view **v);
 
@@ -135,13 +143,17 @@ bool stats_view_stale(const struct stats_view *v);
 
 struct stats_summary {
     char stage[64];
-    char task[64];
+    char task[256];
+    char build[64];
+    uint64_t epoch; /* differs between two starts */
     int32_t pid;
     bool alive; /* its owner's lock is held */
     enum stage_state state;
     int64_t start_real_ns;
-    int64_t heartbeat_age_ns; /* of the monotonic clock */
+    int64_t heartbeat_age_ns; /* of the monotonic clock; -1 = from before a restart of the host */
     uint64_t max_loop_ns;
+    uint64_t slow_loops; /* turns of a second and more */
+    uint32_t error_seq;  /* rises with each new kind of error */
     uint64_t counters[STAT_COUNT];
     struct stats_position position;
     bool position_torn; /* the writer died inside the cell */
@@ -155,6 +167,8 @@ struct stats_table_view {
     enum table_state state;
     uint64_t counters[TSTAT_COUNT];
     struct stats_position position;
+    bool position_torn;
+    bool is_retired; /* its id was given to another table */
 };
 
 /* Fills *out with table number i (0..); false past the end. */
@@ -163,8 +177,27 @@ bool stats_view_table(const struct stats_view *v, uint32_t i, struct stats_table
 /* q in 0..1; 0 when the histogram is empty.  Nanoseconds, at most 12.5 % too high. */
 uint64_t stats_view_quantile(const struct stats_view *v, enum hist_id id, double q);
 
+/* A copy of a histogram; the difference of two copies is the time between them. */
+#define STATS_BUCKETS 496
+struct stats_distribution {
+    uint64_t count;
+    uint64_t sum_ns;
+    uint64_t max_ns;
+    uint64_t buckets[STATS_BUCKETS];
+};
+
+void stats_view_distribution(const struct stats_view *v, enum hist_id id,
+                             struct stats_distribution *out);
+/* Takes `earlier` off; max_ns stays that of the whole life. */
+void
+stats_distribution_subtract(struct stats_distribution *d, const struct stats_distribution *earlier);
+void stats_distribution_add(struct stats_distribution *d, const struct stats_distribution *other);
+uint64_t stats_distribution_quantile(const struct stats_distribution *d, double q);
+
 struct stats_error_view {
     char code[32];
+    char file[40]; /* where it was first seen */
+    uint32_t line;
     char text[400];
     uint32_t table_id;
     uint64_t count;
@@ -172,6 +205,33 @@ struct stats_error_view {
     int64_t last_real_ns;
 };
 
+/* Fills *out with error number i; false past the end. */
 bool stats_view_error(const struct stats_view *v, uint32_t i, struct stats_error_view *out);
+
+/* The file's own list of its counters: JSON, which may name more than this program knows. */
+const char *stats_view_schema(const struct stats_view *v, size_t *size);
+
+/* Counter number i of the file's own list; false past its end. */
+bool stats_view_counter(const struct stats_view *v, uint32_t i, uint64_t *out);
+
+/* ---- the definition file, for tools ---- */
+
+enum stats_type { STATS_TYPE_counter, STATS_TYPE_gauge };
+enum stats_level { STATS_LEVEL_info, STATS_LEVEL_diag, STATS_LEVEL_debug };
+
+struct stats_field {
+    const char *name;
+    enum stats_type type;
+    const char *unit;
+    enum stats_level level;
+    const char *help;
+};
+
+const struct stats_field *stats_stage_field(enum stat_id id);
+const struct stats_field *stats_table_field(enum tstat_id id);
+const struct stats_field *stats_hist_field(enum hist_id id);
+
+/* The schema this program writes. */
+const char *stats_schema(void);
 
 #endif
