@@ -146,9 +146,16 @@ tests-build: all $(TEST_BIN)
 
 # ---- housekeeping ------------------------------------------------------------
 
-.PHONY: clean
+.PHONY: clean install
 clean:
 	rm -rf build
+
+PREFIX ?= /usr/local
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/weir
+	install -m 755 $(addprefix $(B)/,weir-capture weir-encoder weir-shipper weirctl) \
+	    $(DESTDIR)$(PREFIX)/bin
+	install -m 644 deploy/supervisor/weir.conf deploy/demo/invoices.json $(DESTDIR)$(PREFIX)/share/weir
 
 .SECONDARY:
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
