@@ -31,7 +31,7 @@ sys_is_errno(enum err_code code)
            code == ERR_ACCESS || code == ERR_BUSY;
 }
 
-int
+void
 err_set_at(struct err *e, enum err_code code, int sys, const char *file, int line, const char *fmt,
            ...)
 {
@@ -39,7 +39,7 @@ err_set_at(struct err *e, enum err_code code, int sys, const char *file, int lin
     int n;
 
     if (e == NULL)
-        return -1;
+        return;
     e->code = code;
     e->sys = sys;
     e->line = line;
@@ -54,18 +54,17 @@ err_set_at(struct err *e, enum err_code code, int sys, const char *file, int lin
         (void)snprintf(e->text + n, sizeof(e->text) - (size_t)n, ": %s",
                        strerror_r(sys, buf, sizeof(buf)));
     }
-    return -1;
 }
 
-int
-err_context(struct err *e, const char *fmt, ...)
+void
+err_context_at(struct err *e, const char *fmt, ...)
 {
     char old[ERR_TEXT_MAX];
     va_list ap;
     int n;
 
     if (e == NULL)
-        return -1;
+        return;
     memcpy(old, e->text, sizeof(old));
     va_start(ap, fmt);
     n = vsnprintf(e->text, sizeof(e->text), fmt, ap);
@@ -75,20 +74,18 @@ err_context(struct err *e, const char *fmt, ...)
 
         (void)snprintf(e->text + n, room, ": %.*s", (int)room, old); /* cut where it is too long */
     }
-    return -1;
 }
 
-int
-err_hint(struct err *e, const char *fmt, ...)
+void
+err_hint_at(struct err *e, const char *fmt, ...)
 {
     va_list ap;
 
     if (e == NULL)
-        return -1;
+        return;
     va_start(ap, fmt);
     (void)vsnprintf(e->hint, sizeof(e->hint), fmt, ap);
     va_end(ap);
-    return -1;
 }
 
 void

@@ -78,19 +78,34 @@ struct err {
         .code = ERR_NONE                                                                           \
     }
 
-/* Both evaluate to -1, so that `return err_set(...)` reads well. e may be NULL. */
-#define err_set(e, code, ...)      err_set_at((e), (code), 0, __FILE__, __LINE__, __VA_ARGS__)
-#define err_sys(e, code, sys, ...) err_set_at((e), (code), (sys), __FILE__, __LINE__, __VA_ARGS__)
+/*
+ * All four evaluate to -1, so that `return err_set(...)` reads well; as macros, so that a
+ * compiler and an analyser see the -1.  e may be NULL.
+ */
 
-/* Replaces e's content.  sys > 0 under ERR_IO-like codes is an errno: its text is appended. */
-int err_set_at(struct err *e, enum err_code code, int sys, const char *file, int line,
-               const char *fmt, ...) __attribute__((format(printf, 6, 7)));
+/* Replaces e's content. */
+#define err_set(e, code, ...) ERR_FAILS(err_set_at((e), (code), 0, __FILE__, __LINE__, __VA_ARGS__))
 
-/* Puts "<context>: " in front of e's text (what the caller was about).  Returns -1. */
-int err_context(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* The same with an errno, an HTTP status or a server's number; an errno's text is appended. */
+#define err_sys(e, code, sys, ...)                                                                 \
+    ERR_FAILS(err_set_at((e), (code), (sys), __FILE__, __LINE__, __VA_ARGS__))
 
-/* Sets the remedy shown after the message.  Returns -1. */
-int err_hint(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Puts "<context>: " in front of e's text: what the caller was about. */
+#define err_context(e, ...) ERR_FAILS(err_context_at((e), __VA_ARGS__))
+
+/* Sets the remedy shown after the message. */
+#define err_hint(e, ...) ERR_FAILS(err_hint_at((e), __VA_ARGS__))
+
+#define ERR_FAILS(call)                                                                            \
+    __extension__({                                                                                \
+        call;                                                                                      \
+        -1;                                                                                        \
+    })
+
+void err_set_at(struct err *e, enum err_code code, int sys, const char *file, int line,
+                const char *fmt, ...) __attribute__((format(printf, 6, 7)));
+void err_context_at(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void err_hint_at(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 void err_clear(struct err *e);
 
