@@ -89,6 +89,15 @@ struct kinesis_shard {
 int kinesis_list_shards(struct kinesis *k, bool open_only, struct kinesis_shard **out, size_t *n,
                         struct err *e);
 
+/*
+ * The same two questions asked in the background, while PutRecords calls go on: start, then ask
+ * kinesis_refresh_next() after each kinesis_poll() until it answers 1 (*shards is the caller's) or
+ * -1.  0 = not yet.  No blocking control call may come in between.
+ */
+int kinesis_refresh_start(struct kinesis *k, struct err *e);
+int kinesis_refresh_next(struct kinesis *k, struct kinesis_stream *stream,
+                         struct kinesis_shard **shards, size_t *n, struct err *e);
+
 enum kinesis_start {
     KINESIS_START_OLDEST,  /* TRIM_HORIZON */
     KINESIS_START_LATEST,  /* LATEST */

@@ -1,0 +1,40 @@
+/*
+ * endpoint - from a stream's ARN to the region to sign for and the URL to call.
+ *
+ * Blocking and allocation: never.
+ */
+#ifndef WEIR_AWS_ENDPOINT_H
+#define WEIR_AWS_ENDPOINT_H
+
+#include <stdbool.h>
+
+struct err;
+
+/* arn:PARTITION:kinesis:REGION:ACCOUNT:stream/NAME */
+struct aws_stream_arn {
+    char text[2049];
+    char partition[32];
+    char region[64];
+    char account[13];
+    char name[129];
+};
+
+struct aws_endpoint {
+    char url[512];      /* "https://kinesis.eu-west-1.amazonaws.com/" */
+    char host[300];     /* as in the Host header: with the port unless it is the scheme's own */
+    const char *source; /* "KinesisSettings", "AWS_ENDPOINT_URL_KINESIS", ..., "region" */
+    bool is_tls;
+};
+
+/* ERR_CONFIG names the part that is wrong. */
+int aws_stream_arn_parse(const char *arn, struct aws_stream_arn *out, struct err *e);
+
+/*
+ * configured, else AWS_ENDPOINT_URL_KINESIS, else AWS_ENDPOINT_URL (both unless
+ * AWS_IGNORE_CONFIGURED_ENDPOINT_URLS is true), else the region's own.  A URL is scheme, host
+ * and port only.  ERR_CONFIG.
+ */
+int aws_endpoint_resolve(const struct aws_stream_arn *arn, const char *configured,
+                         struct aws_endpoint *out, struct err *e);
+
+#endif
