@@ -1,0 +1,156 @@
+#include "encoder/json.h"
+
+#include <stdint.h>
+#include <string.h>
+
+#define ONES  0x0101010101010101ULL
+#define HIGHS 0x8080808080808080ULL
+
+/* Texts up to this size are taken at their worst. */
+#define LOOK_ABOVE 1024
+
+static const char hex[] = "0123456789abcdef";
+
+/*
+ * A high bit in each byte of the word that cannot be copied as it is: below 0x20, '"', '\\',
+ * or above 0x7f.  Borrows can only raise false alarms behind a true one, so the lowest bit set
+ * is exact.
+ */
+static uint64_t
+special_bytes(uint64_t word)
+{
+    uint64_t control = word - ONES * 0x20;
+    uint64_t quote = (word ^ ONES * '"') - ONES;
+    uint64_t backslash = (word ^ ONES * '\\') - ONES;
+
+    return (control | quote | backslash | word) & HIGHS;
+}
+
+static char *
+put_escape(char *at, unsigned char c)
+{
+    static const char letters[32] = {
+        ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r'};
+
+    *at++ = '\\';
+    if (c >= 0x20 || letters[c] != 0) {
+        *at++ = c >= 0x20 ? (char)c : letters[c];
+        return at;
+    }
+    memcpy(at, "u00", 3);
+    at[3] = hex[c >> 4];
+    at[4] = hex[c & 15];
+    return at + 5;
+}
+
+static int
+is_continuation(unsigned char c)
+{
+    return (c & 0xc0) == 0x80;
+}
+
+size_t
+json_character(const unsigned char *text, size_t size)
+{
+    unsigned char c = text[0];
+
+    if (c < 0x80)
+        return 1;
+    if (c < 0xc2 || size < 2 || !is_continuation(text[1]))
+        return 0;
+    if (c < 0xe0)
+        return 2;
+    if (size < 3 || !is_continuation(text[2]) || (c == 0xe0 && text[1] < 0xa0))
+        return 0;
+    if (c < 0xf0)
+        return 3;
+    if (size < 4 || !is_continuation(text[3]) || c > 0xf4 || (c == 0xf0 && text[1] < 0x90) ||
+        (c == 0xf4 && text[1] > 0x8f))
+        return 0;
+    return 4;
+}
+
+/* One character above 0x7f, or one byte of what is none.  Moves *text on. */
+static char *
+put_wide(char *at, const char **text, size_t size)
+{
+    const unsigned char *p = (const unsigned char *)*text;
+    size_t n = json_character(p, size);
+
+    if (n == 0) {
+        memcpy(at, "\xef\xbf\xbd", 3);
+        *text += 1;
+        return at + 3;
+    }
+    *text += n;
+    if (n == 3 && p[0] == 0xed && p[1] >= 0xa0) {
+        memcpy(at, "\\ud", 3);
+        at[3] = hex[(p[1] >> 2) & 15];
+        at[4] = hex[(p[1] & 3) << 2 | ((p[2] >> 4) & 3)];
+        at[5] = hex[p[2] & 15];
+        return at + 6;
+    }
+    memcpy(at, p, n);
+    return at + n;
+}
+
+size_t
+json_text_bound(const char *text, size_t size)
+{
+    size_t sum = JSON_SLACK;
+
+    if (size <= LOOK_ABOVE)
+        return JSON_TEXT_BOUND(size);
+    for (size_t i = 0; i < size; i++) {
+        unsigned char c = (unsigned char)text[i];
+
+        if (c < 0x20)
+            sum += 6;
+        else if (c >= 0x80)
+            sum += 3; /* a lone byte that becomes U+FFFD; two a byte for surrogates */
+        else
+            sum += c == '"' || c == '\\' ? 2 : 1;
+    }
+    return sum;
+}
+
+char *
+json_put_text(char *at, const char *text, size_t size)
+{
+    const char *end = text + size;
+
+    while (text < end) {
+        unsigned char c;
+
+        while (end - text >= 8) {
+            uint64_t word;
+            uint64_t special;
+
+            memcpy(&word, text, 8);
+            memcpy(at, &word, 8);
+            special = special_bytes(word);
+            if (special != 0) {
+                unsigned clean = (unsigned)__builtin_ctzll(special) / 8;
+
+                at += clean;
+                text += clean;
+                break;
+            }
+            at += 8;
+            text += 8;
+        }
+        if (text == end)
+            break;
+        c = (unsigned char)*text;
+        if (c >= 0x80) {
+            at = put_wide(at, &text, (size_t)(end - text));
+        } else {
+            text++;
+            if (c < 0x20 || c == '"' || c == '\\')
+                at = put_escape(at, c);
+            else
+                *at++ = (char)c;
+        }
+    }
+    return at;
+}

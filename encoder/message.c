@@ -1,0 +1,369 @@
+#include "encoder/message.h"
+
+#include "common/task.h"
+#include "encoder/json.h"
+
+#include <math.h>
+
+#define TIMESTAMP_SIZE (CLOCK_ISO_SIZE - 1)
+
+void
+message_open(struct message_writer *w, const struct task *task, uint32_t encoders)
+{
+    memset(w, 0, sizeof(*w));
+    w->has_details = task->target.include_transaction_details;
+    w->has_previous = w->has_details && encoders == 1;
+    w->has_null = task->target.include_null_and_empty;
+    w->has_hex_prefix = !task->target.no_hex_prefix;
+    w->is_formatted = task->target.message_format == FORMAT_JSON;
+    w->commit_real_ns = INT64_MIN;
+}
+
+void
+message_begin_batch(struct message_writer *w, int64_t real_ns)
+{
+    (void)clock_iso(real_ns, w->timestamp);
+}
+
+const struct value *
+message_values(const struct event *ev, uint16_t *n)
+{
+    bool is_before = ev->operation == EVENT_DELETE && ev->n_before > 0;
+
+    *n = is_before ? ev->n_before : ev->n_after;
+    return is_before ? ev->before : ev->after;
+}
+
+/* ---- transactions ---- */
+
+/* Transaction ids are numbers of up to 16 bytes, big-endian. */
+static void
+number_text(struct message_writer *w, const struct event *ev)
+{
+    uint8_t rest[EVENT_MAX_TRANSACTION];
+    uint8_t n = 0;
+    bool is_zero;
+
+    memcpy(rest, ev->transaction_id, sizeof(rest));
+    do { /* long division by ten, digits from the end */
+        unsigned carry = 0;
+
+        is_zero = true;
+        for (uint8_t i = 0; i < ev->transaction_id_size; i++) {
+            carry = carry << 8 | rest[i];
+            rest[i] = (uint8_t)(carry / 10);
+            carry %= 10;
+            is_zero = is_zero && rest[i] == 0;
+        }
+        w->id_text[sizeof(w->id_text) - ++n] = (char)('0' + carry);
+    } while (!is_zero);
+    memmove(w->id_text, w->id_text + sizeof(w->id_text) - n, n);
+    w->id_text_size = n;
+    w->id_size = ev->transaction_id_size;
+    memcpy(w->id, ev->transaction_id, sizeof(w->id));
+}
+
+void
+message_follow(struct message_writer *w, const struct event *ev)
+{
+    struct transactions *t = &w->transactions;
+    uint64_t id = 0;
+
+    if (ev->transaction_id_size == 0 || ev->operation == EVENT_LOAD)
+        return;
+    if (ev->transaction_id_size != w->id_size ||
+        memcmp(ev->transaction_id, w->id, ev->transaction_id_size) != 0)
+        number_text(w, ev);
+    if (!w->has_previous)
+        return;
+    if (ev->transaction_id_size > 8 || ev->record_number == 0) {
+        *t = (struct transactions){0}; /* no books are kept of such */
+        return;
+    }
+    for (uint8_t i = 0; i < ev->transaction_id_size; i++)
+        id = id << 8 | ev->transaction_id[i];
+    if (t->current_record != 0 && id != t->current) {
+        t->previous = t->current;
+        t->previous_record = t->current_record;
+    }
+    t->current = id;
+    t->current_record = ev->record_number;
+}
+
+static char *
+put_number(char *at, uint64_t u)
+{
+    struct value v = {.kind = VALUE_UINT, .u = u};
+
+    return at + value_text(&v, 0, at, VALUE_TEXT_MAX);
+}
+
+static char *
+put_details(struct message_writer *w, const struct plan *p, const struct event *ev, char *at)
+{
+    const struct transactions *t = &w->transactions;
+
+    if (ev->record_number != 0)
+        at = put_number(fragment_put(at, p, p->transaction_record_id), ev->record_number);
+    if (t->previous_record != 0) {
+        at = put_number(fragment_put(at, p, p->previous_transaction_id), t->previous);
+        at = put_number(fragment_put(at, p, p->previous_record_id), t->previous_record);
+    }
+    if (ev->commit_real_ns != 0) {
+        if (ev->commit_real_ns != w->commit_real_ns) {
+            (void)clock_iso(ev->commit_real_ns, w->commit_text);
+            w->commit_real_ns = ev->commit_real_ns;
+        }
+        at = fragment_put(at, p, p->commit_timestamp);
+        memcpy(at, w->commit_text, TIMESTAMP_SIZE);
+        at += TIMESTAMP_SIZE;
+        *at++ = '"';
+    }
+    return at;
+}
+
+/* ---- values ---- */
+
+static char *
+put_float(char *at, const struct value *v)
+{
+    double d = v->kind == VALUE_FLOAT32 ? (double)v->f32 : v->f64;
+    bool is_finite = isfinite(d) != 0;
+
+    /* JSON has no such numbers; a string keeps what it was. */
+    if (!is_finite)
+        *at++ = '"';
+    at += value_text(v, 0, at, VALUE_TEXT_MAX);
+    if (!is_finite)
+        *at++ = '"';
+    return at;
+}
+
+/* A decimal as it is, but for zeros in front, which JSON does not allow. */
+static char *
+put_decimal(char *at, const struct value *v)
+{
+    const char *from = v->bytes.data;
+    const char *end = from + v->bytes.size;
+
+    if (*from == '-')
+        *at++ = *from++;
+    while (end - from > 1 && from[0] == '0' && from[1] != '.')
+        from++;
+    memcpy(at, from, (size_t)(end - from));
+    return at + (end - from);
+}
+
+static char *
+put_quoted(const struct plan_column *c, char *at, const struct value *v)
+{
+    *at++ = '"';
+    at += value_text(v, c->scale, at, VALUE_TEXT_MAX);
+    if (v->kind == VALUE_DATETIME)
+        *at++ = 'Z'; /* DMS writes it although the source knows no zone */
+    *at++ = '"';
+    return at;
+}
+
+static char *
+put_bytes(const struct message_writer *w, char *at, const struct value *v)
+{
+    *at++ = '"';
+    if (w->has_hex_prefix) {
+        *at++ = '0';
+        *at++ = 'x';
+    }
+    at += value_text(v, 0, at, 2 * (size_t)v->bytes.size);
+    *at++ = '"';
+    return at;
+}
+
+static char *
+put_text(char *at, const char *text, uint32_t size)
+{
+    *at++ = '"';
+    at = json_put_text(at, text, size);
+    *at++ = '"';
+    return at;
+}
+
+static char *
+put_value(const struct message_writer *w, const struct plan_column *c, char *at,
+          const struct value *v, uint32_t text_size)
+{
+    switch (v->kind) {
+    case VALUE_NULL:
+    case VALUE_UNAVAILABLE:
+        memcpy(at, "null", 4);
+        return at + 4;
+    case VALUE_BOOL:
+    case VALUE_INT:
+    case VALUE_UINT:
+        return at + value_text(v, 0, at, VALUE_TEXT_MAX);
+    case VALUE_FLOAT32:
+    case VALUE_FLOAT64:
+        return put_float(at, v);
+    case VALUE_DECIMAL:
+        return put_decimal(at, v);
+    case VALUE_TEXT:
+        return put_text(at, v->bytes.data, text_size);
+    case VALUE_BYTES:
+        return put_bytes(w, at, v);
+    case VALUE_DATE:
+    case VALUE_TIME:
+    case VALUE_DATETIME:
+    case VALUE_DATETIMEOFFSET:
+    case VALUE_UUID:
+        return put_quoted(c, at, v);
+    }
+    return at;
+}
+
+/* The members of "data".  Returns the number of columns that were not available. */
+static unsigned
+put_members(const struct message_writer *w, const struct plan *p, const struct value *values,
+            char **out)
+{
+    unsigned unavailable = 0;
+    bool is_first = true;
+    char *at = *out;
+
+    for (uint16_t i = 0; i < p->n_columns; i++) {
+        const struct plan_column *c = &p->columns[i];
+        const struct value *v = &values[i];
+        struct fragment name = c->name;
+        uint32_t text_size = 0;
+
+        if (v->kind == VALUE_UNAVAILABLE) {
+            unavailable++;
+            continue;
+        }
+        if (v->kind == VALUE_TEXT)
+            text_size = c->is_trimmed ? key_trimmed(v) : v->bytes.size;
+        if (!w->has_null && (v->kind == VALUE_NULL || (v->kind == VALUE_TEXT && text_size == 0) ||
+                             (v->kind == VALUE_BYTES && v->bytes.size == 0)))
+            continue;
+        if (is_first) { /* no comma */
+            name.at++;
+            name.size--;
+            is_first = false;
+        }
+        at = fragment_put(at, p, name);
+        at = put_value(w, c, at, v, text_size);
+    }
+    *out = at;
+    return unavailable;
+}
+
+static char *
+put_unavailable(const struct message_writer *w, const struct plan *p, const struct value *values,
+                char *at)
+{
+    bool is_first = true;
+
+    at = fragment_put(at, p, p->unavailable);
+    for (uint16_t i = 0; i < p->n_columns; i++) {
+        if (values[i].kind != VALUE_UNAVAILABLE)
+            continue;
+        if (!is_first) {
+            *at++ = ',';
+            if (w->is_formatted)
+                *at++ = ' ';
+        }
+        is_first = false;
+        at = fragment_put(at, p, p->columns[i].quoted);
+    }
+    *at++ = ']';
+    return at;
+}
+
+/* ---- messages ---- */
+
+size_t
+message_bound(const struct plan *plan, const struct value *values, const struct key *key)
+{
+    size_t bound = plan->fixed_bound + JSON_TEXT_BOUND(key->size) + FRAGMENT_SLACK;
+
+    for (uint16_t i = 0; i < plan->n_columns; i++) {
+        const struct value *v = &values[i];
+
+        if (v->kind == VALUE_TEXT)
+            bound += json_text_bound(v->bytes.data, v->bytes.size) + 2;
+        else
+            bound += value_text_bound(v) + 4; /* quotes, "0x" or 'Z'; null */
+    }
+    return bound;
+}
+
+static enum plan_row
+row_of(enum event_operation operation)
+{
+    switch (operation) {
+    case EVENT_LOAD:
+        return PLAN_LOAD;
+    case EVENT_INSERT:
+        return PLAN_INSERT;
+    case EVENT_UPDATE:
+        return PLAN_UPDATE;
+    case EVENT_DELETE:
+    case EVENT_CREATE_TABLE:
+    case EVENT_DROP_TABLE:
+        break;
+    }
+    return PLAN_DELETE;
+}
+
+static char *
+put_timestamp(const struct message_writer *w, char *at)
+{
+    memcpy(at, w->timestamp, FRAGMENT_SLACK);
+    return at + TIMESTAMP_SIZE;
+}
+
+size_t
+message_row(struct message_writer *w, const struct plan *plan, const struct event *ev,
+            const struct value *values, const struct key *key, char *buf)
+{
+    char *at = fragment_put(buf, plan, plan->data_open);
+    unsigned unavailable = put_members(w, plan, values, &at);
+
+    at = put_timestamp(w, fragment_put(at, plan, plan->metadata_open));
+    at = fragment_put(at, plan, plan->row_head[row_of(ev->operation)]);
+    if (plan->has_key_value) {
+        at = json_put_text(at, key->text, key->size);
+        at = fragment_put(at, plan, plan->after_key);
+    }
+    if (ev->transaction_id_size > 0 && ev->operation != EVENT_LOAD) {
+        at = fragment_put(at, plan, plan->transaction_id);
+        memcpy(at, w->id_text, sizeof(w->id_text));
+        at += w->id_text_size;
+        if (w->has_details)
+            at = put_details(w, plan, ev, at);
+    }
+    at = fragment_put(at, plan, plan->stream_position);
+    at += position_text(&ev->position, at);
+    *at++ = '"';
+    if (unavailable > 0)
+        at = put_unavailable(w, plan, values, at);
+    at = fragment_put(at, plan, plan->end);
+    return (size_t)(at - buf);
+}
+
+size_t
+message_control_bound(const struct plan *plan)
+{
+    return (size_t)plan->create_table.head.size + plan->create_table.tail.size +
+           plan->drop_table.head.size + plan->drop_table.tail.size + CLOCK_ISO_SIZE +
+           FRAGMENT_SLACK;
+}
+
+size_t
+message_control(const struct message_writer *w, const struct plan *plan,
+                enum event_operation operation, char *buf)
+{
+    const struct plan_control *c =
+        operation == EVENT_CREATE_TABLE ? &plan->create_table : &plan->drop_table;
+    char *at = put_timestamp(w, fragment_put(buf, plan, c->head));
+
+    return (size_t)(fragment_put(at, plan, c->tail) - buf);
+}
