@@ -136,6 +136,8 @@ ring_fence(void)
 #endif
 }
 
+/* Mutant: the look at the waiting word overtakes the store, as it may where no fence is. */
+bool ring_looked_too_early(const struct ring_end *side);
 /* Wakes the side that `side` belongs to, asleep on `word`, if its waiting word says so. */
 void ring_wake_if_waiting(struct ring_end *side, _Atomic uint64_t *word);
 /* Longest sleep before a waiter looks for itself: a peer killed between store and wake owes one. */
@@ -148,6 +150,8 @@ void ring_wake_all(_Atomic uint64_t *word);
 extern uint64_t ring_capacity_floor;
 /* Longest sleep before a waiter looks again: tests make it so long that a lost wake shows. */
 extern int ring_wait_slice_ms;
+/* Looks before the first sleep. */
+extern int ring_wait_spins;
 #else
 #define ring_wait_slice_ms  RING_WAIT_SLICE_MS
 #define ring_capacity_floor RING_CAPACITY_MIN
@@ -166,7 +170,7 @@ extern int ring_wait_slice_ms;
 #define RING_MUTANT_SINGLE_SLOT       2
 #define RING_MUTANT_RELEASE_FIRST     3 /* lives in the crash harness's stage */
 #define RING_MUTANT_NO_WRAP_ROOM      4
-#define RING_MUTANT_NO_PUBLISH_FENCE  5
+#define RING_MUTANT_EARLY_LOOK        5
 #define RING_MUTANT_RELAXED_TAIL      6
 #define RING_MUTANT_RELAXED_RELEASE   7
 #define RING_MUTANT_RELAXED_TAIL_LOAD 8

@@ -204,6 +204,7 @@ void
 ring_publish(struct ring *r, const struct ring_source *src)
 {
     struct ring_header *h = r->header;
+    bool too_early;
 
     if (r->pos == r->tail && (same_source(src, &r->source) && r->slot_count != 0))
         return;
@@ -214,6 +215,7 @@ ring_publish(struct ring *r, const struct ring_source *src)
     if (r->pos == r->tail)
         return; /* the slot alone has moved */
     CRASH_POINT("ring.publish.slot");
+    too_early = ring_looked_too_early(&h->consumer);
     /* The commit.  Pairs with the acquire load in ring_has_data(). */
     atomic_store_explicit(&h->producer.pos, r->pos,
                           RING_MUTANT == RING_MUTANT_RELAXED_TAIL ? memory_order_relaxed
@@ -223,7 +225,8 @@ ring_publish(struct ring *r, const struct ring_source *src)
         store_slot(r);
     r->tail = r->pos;
     r->pending_records = 0;
-    ring_wake_if_waiting(&h->consumer, &h->producer.pos);
+    if (!too_early)
+        ring_wake_if_waiting(&h->consumer, &h->producer.pos);
     CRASH_POINT("ring.publish.after");
 }
 

@@ -28,6 +28,11 @@ int ring_wait_slice_ms = RING_WAIT_SLICE_MS;
 
 /* Looks before the first sleep: about the time that a wake-up takes on a busy host. */
 #define SPINS 200
+#ifdef WEIR_FAULTS
+int ring_wait_spins = SPINS;
+#else
+#define ring_wait_spins SPINS
+#endif
 
 static void
 cpu_pause(void)
@@ -52,11 +57,20 @@ ring_wake_all(_Atomic uint64_t *word)
     (void)syscall(SYS_futex, futex_word(word), FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 
+bool
+ring_looked_too_early(const struct ring_end *side)
+{
+    if (RING_MUTANT != RING_MUTANT_EARLY_LOOK || atomic_load(&side->waiting) != 0)
+        return false;
+    for (int i = 0; i < 200; i++)
+        cpu_pause(); /* a store buffer full of lines that the other core holds */
+    return true;
+}
+
 void
 ring_wake_if_waiting(struct ring_end *side, _Atomic uint64_t *word)
 {
-    if (RING_MUTANT != RING_MUTANT_NO_PUBLISH_FENCE)
-        ring_fence(); /* pairs with the waiter's fence in prepare_sleep() */
+    ring_fence(); /* pairs with the waiter's fence in prepare_sleep() */
     if (__builtin_expect(atomic_load_explicit(&side->waiting, memory_order_relaxed) == 0, 1))
         return;
     CRASH_POINT("ring.wake.seen");
@@ -175,7 +189,7 @@ ring_wait_data(struct ring *const *rings, int n, int timeout_ms)
     CHECK(n > 0);
     for (int i = 0; i < n; i++)
         ring_flush_release(rings[i]); /* about to idle: hold nothing back */
-    for (int i = 0; i < SPINS; i++) {
+    for (int i = 0; i < ring_wait_spins; i++) {
         if (any_readable(rings, n))
             return true;
         cpu_pause();
@@ -200,7 +214,7 @@ ring_wait_room(struct ring *r, uint64_t bytes, int timeout_ms)
 
     CHECK(bytes <= ring_max_message(r));
     need = ring_message_need(r, bytes);
-    for (int i = 0; i < SPINS; i++) {
+    for (int i = 0; i < ring_wait_spins; i++) {
         if (ring_has_room(r, need))
             return true;
         cpu_pause();

@@ -428,7 +428,7 @@ start_holder(void)
     pid_t pid;
 
     ck_assert_int_eq(pipe(ready), 0);
-    pid = fork();
+    pid = help_fork();
     if (pid == 0) {
         (void)help_producer(&config);
         (void)help_consumer(&config);
@@ -476,7 +476,7 @@ END_TEST
 START_TEST(forked_child_keeps_the_end)
 {
     struct ring *p = help_producer(&config);
-    pid_t pid = fork();
+    pid_t pid = help_fork();
 
     if (pid == 0)
         for (;;)
@@ -563,7 +563,7 @@ START_TEST(thousand_racing_starts)
 
     ck_assert_ptr_ne(race, MAP_FAILED);
     for (int i = 0; i < RACERS; i++) {
-        pids[i] = fork();
+        pids[i] = help_fork();
         if (pids[i] == 0)
             racer(race, i);
     }
@@ -595,7 +595,7 @@ START_TEST(creator_dies_anywhere)
         pid_t pid;
 
         (void)unlink(help_path);
-        pid = fork();
+        pid = help_fork();
         if (pid == 0) {
             char rule[32];
 
@@ -721,7 +721,7 @@ START_TEST(inspect_while_it_moves)
     pid_t pid;
 
     ck_assert_int_eq(stat(help_path, &before), 0);
-    pid = fork();
+    pid = help_fork();
     if (pid == 0) {
         for (;;) {
             uint64_t seq = p->seq + 1;

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -192,6 +193,18 @@ help_read_nothing(struct ring *c)
     int rc = ring_next(c, &v, &e);
 
     ck_assert_msg(rc == 0, "rc %d, %s", rc, help_text(&e));
+}
+
+/* A child that does not outlive its test. */
+static inline pid_t
+help_fork(void)
+{
+    pid_t pid = fork();
+
+    ck_assert_int_ge(pid, 0);
+    if (pid == 0)
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    return pid;
 }
 
 /* xorshift: tests print their seed and are the same for the same seed. */

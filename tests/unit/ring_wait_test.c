@@ -9,7 +9,7 @@
 #include <sys/wait.h>
 
 /* A wait this long means that nobody woke it. */
-#define LOST_MS 20000
+#define LOST_MS 5000
 
 static struct ring_config there;
 static struct ring_config back;
@@ -73,7 +73,7 @@ START_TEST(ping_pong_loses_no_wake)
     struct ring *c;
     uint64_t slowest = 0;
     int status;
-    pid_t pid = fork();
+    pid_t pid = help_fork();
 
     if (pid == 0) {
         struct ring *in = help_consumer(&there);
@@ -104,7 +104,7 @@ START_TEST(room_loses_no_wake)
     struct ring *p = help_producer(&there);
     uint64_t seed = 5;
     int status;
-    pid_t pid = fork();
+    pid_t pid = help_fork();
 
     if (pid == 0) {
         struct ring *c = help_consumer(&there);
@@ -161,7 +161,7 @@ several_inputs(void)
         in[i] = help_consumer(&configs[i]);
     }
     out = help_producer(&back);
-    pid = fork();
+    pid = help_fork();
     if (pid == 0) {
         struct ring *outs[INPUTS];
         struct ring *echo = help_consumer(&back);
@@ -230,7 +230,7 @@ START_TEST(dead_publisher_costs_one_slice)
     c = help_consumer(&there);
     ring_close(&p);
     ring_wait_slice_ms = 100;
-    pid = fork();
+    pid = help_fork();
     if (pid == 0) {
         p = help_producer(&there);
         while (atomic_load(&p->header->consumer.waiting) == 0)
@@ -257,7 +257,7 @@ START_TEST(wakes_within_a_millisecond)
     struct ring *p = help_producer(&there);
     int fast = 0;
     int status;
-    pid_t pid = fork();
+    pid_t pid = help_fork();
 
     if (pid == 0) {
         struct ring *c = help_consumer(&there);
@@ -329,7 +329,7 @@ START_TEST(poison_wakes)
     pid_t pid;
 
     ring_wait_slice_ms = 100; /* poison may slip between the last look and the sleep */
-    pid = fork();
+    pid = help_fork();
     if (pid == 0)
         _exit(ring_wait_data(&c, 1, LOST_MS) ? 0 : 1);
     while (atomic_load(&c->header->consumer.waiting) == 0)
