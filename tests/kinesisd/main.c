@@ -25,6 +25,7 @@ struct options {
     bool throttles;
     bool throttles_reads;
     int64_t tolerance_s;
+    int64_t clock_offset_s;
     int64_t state_delay_ms;
     int64_t shard_rate;
     int64_t shard_bytes;
@@ -42,6 +43,7 @@ static const char usage[] =
     "  --credentials FILE          lines \"ACCESSKEY SECRET [TOKEN|- [expired]]\"; verifies "
     "signatures\n"
     "  --clock-tolerance 300       seconds a signature may be off; 0 = any\n"
+    "  --clock-offset-s 0          the server's clock is this much ahead of the machine's\n"
     "  --history FILE              one line per accepted record; --history-data: with the data\n"
     "  --state-delay-ms 500        time in CREATING, UPDATING, DELETING\n"
     "  --throttle on|off           per-shard write limits (on)\n"
@@ -62,6 +64,7 @@ enum option_id {
     OPT_REGION,
     OPT_CREDENTIALS,
     OPT_TOLERANCE,
+    OPT_CLOCK_OFFSET,
     OPT_HISTORY,
     OPT_HISTORY_DATA,
     OPT_STATE_DELAY,
@@ -85,6 +88,7 @@ static const struct option long_options[] = {
     {"region", required_argument, NULL, OPT_REGION},
     {"credentials", required_argument, NULL, OPT_CREDENTIALS},
     {"clock-tolerance", required_argument, NULL, OPT_TOLERANCE},
+    {"clock-offset-s", required_argument, NULL, OPT_CLOCK_OFFSET},
     {"history", required_argument, NULL, OPT_HISTORY},
     {"history-data", no_argument, NULL, OPT_HISTORY_DATA},
     {"state-delay-ms", required_argument, NULL, OPT_STATE_DELAY},
@@ -176,6 +180,8 @@ take_value(struct options *opt, int o, const char *name, struct err *e)
         return 0;
     case OPT_TOLERANCE:
         return read_number(name, optarg, 0, INT32_MAX, &opt->tolerance_s, e);
+    case OPT_CLOCK_OFFSET:
+        return read_number(name, optarg, INT32_MIN, INT32_MAX, &opt->clock_offset_s, e);
     case OPT_STATE_DELAY:
         return read_number(name, optarg, 0, INT32_MAX, &opt->state_delay_ms, e);
     case OPT_THROTTLE:
@@ -255,6 +261,7 @@ set_up(struct service *s, const struct options *opt, struct err *e)
     service_init(s, opt->account, opt->region);
     s->throttles_writes = opt->throttles;
     s->throttles_reads = opt->throttles_reads;
+    s->clock_offset_s = opt->clock_offset_s;
     s->reshard_limit = (uint32_t)opt->reshard_limit;
     s->account.state_delay_ms = opt->state_delay_ms;
     s->account.limits = (struct stream_limits){
