@@ -60,6 +60,17 @@ fail(struct err *e, int error, const char *what, const char *path)
     return -1;
 }
 
+/* The pid its owner wrote into the file; 0 while it is being made. */
+static int
+owner_of(int fd)
+{
+    struct stats_identity id;
+
+    if (pread(fd, &id, sizeof(id), 0) != (ssize_t)sizeof(id) || id.magic != STATS_MAGIC)
+        return 0;
+    return id.pid;
+}
+
 /* 1 = locked and still in place, 0 = the path moved on, -1 = error (ERR_BUSY: its owner lives). */
 static int
 lock_in_place(int fd, const char *path, const char *stage, struct err *e)
@@ -71,8 +82,9 @@ lock_in_place(int fd, const char *path, const char *stage, struct err *e)
     if (fcntl(fd, F_OFD_SETLK, &lock) != 0) {
         if (errno != EAGAIN && errno != EACCES)
             return fail(e, errno, "lock", path);
-        err_set(e, ERR_BUSY, "another process is %s of this task (it holds %s)", stage, path);
-        return err_hint(e, "`weirctl status` shows its pid; one process per stage and task");
+        err_set(e, ERR_BUSY, "process %d is %s of this task already (it holds %s)", owner_of(fd),
+                stage, path);
+        return err_hint(e, "stop it first; a task has one process of each stage and number");
     }
     if (fstat(fd, &have) != 0)
         return fail(e, errno, "stat", path);

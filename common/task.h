@@ -107,7 +107,7 @@ struct task {
 };
 
 /* Reads and checks a task file.  On failure e holds the first complaint and *out is NULL.
-   ERR_CONFIG; ERR_NOT_FOUND, ERR_ACCESS, ERR_IO when the file cannot be read. */
+   ERR_CONFIG, also when there is no such file; ERR_ACCESS, ERR_IO when it cannot be read. */
 int task_load(const char *path, struct task **out, struct err *e);
 
 /*

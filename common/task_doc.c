@@ -329,8 +329,12 @@ doc_open(struct task_doc *doc, const char *path, size_t max_complaints, struct e
     int rc;
 
     *doc = (struct task_doc){.path = path};
-    if (file_read(path, TASK_FILE_MAX, &text, &size, e) != 0)
+    if (file_read(path, TASK_FILE_MAX, &text, &size, e) != 0) {
+        /* Trying again does not help: a person has to name the right file. */
+        if (e != NULL && e->code == ERR_NOT_FOUND)
+            e->code = ERR_CONFIG;
         return err_context(e, "task file");
+    }
     rc = doc_parse(doc, path, text, size, max_complaints, e);
     /* The file may hold a password in plain text. */
     explicit_bzero(text, size);
