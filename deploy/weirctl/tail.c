@@ -1,0 +1,348 @@
+/*
+ * weirctl tail - prints the records of a stream, shard by shard in the order of arrival.
+ */
+#include "deploy/weirctl/tail.h"
+
+#include "common/clock.h"
+#include "common/err.h"
+#include "common/task.h"
+#include "deploy/weirctl/text.h"
+#include "deploy/weirctl/weirctl.h"
+
+#include <openssl/evp.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define USAGE                                                                                      \
+    "tail TASK | --stream ARN|NAME [--endpoint URL] [--from trim|latest] [--limit N] [--follow]\n" \
+    "                    [--json] [--metadata]"
+
+#define TIMEOUT_MS  10000
+#define BATCH       1000
+#define FOLLOW_MS   500
+#define FOREIGN_ARN "arn:aws:kinesis:%s:000000000000:stream/%s"
+
+struct options {
+    const char *path;
+    const char *stream;
+    const char *endpoint;
+    bool from_latest;
+    bool is_followed;
+    unsigned long limit; /* 0 = none */
+    struct tail_look look;
+};
+
+struct shard_cursor {
+    char id[KINESIS_SHARD_ID_SIZE];
+    char last[KINESIS_SEQUENCE_SIZE]; /* sequence number printed last */
+    char *iterator;                   /* NULL: read to its end */
+};
+
+struct tail {
+    struct kinesis *k;
+    const struct options *o;
+    struct shard_cursor *shards;
+    size_t n;
+    unsigned long printed;
+};
+
+static volatile sig_atomic_t stop_asked;
+
+static void
+ask_stop(int number)
+{
+    (void)number;
+    stop_asked = 1;
+}
+
+/* ---- one record ---- */
+
+static json_t *
+base64(const void *data, size_t size)
+{
+    char *text = malloc(size / 3 * 4 + 5);
+    json_t *out;
+
+    CHECK(text != NULL);
+    (void)EVP_EncodeBlock((unsigned char *)text, data, (int)size);
+    out = json_string(text);
+    free(text);
+    return out;
+}
+
+static void
+print_json(FILE *out, const char *shard, const struct kinesis_record *r)
+{
+    char iso[CLOCK_ISO_SIZE];
+    json_t *data = json_loadb((const char *)r->data, r->size, JSON_DECODE_ANY, NULL);
+    const char *name = "Data";
+    json_t *o;
+
+    if (data == NULL)
+        data = json_stringn((const char *)r->data, r->size);
+    if (data == NULL) { /* not UTF-8 */
+        data = base64(r->data, r->size);
+        name = "DataBase64";
+    }
+    o = json_pack("{s:s, s:s, s:s, s:o}", "ShardId", shard, "SequenceNumber", r->sequence,
+                  "PartitionKey", r->partition_key, name, data);
+    if (r->arrival_real_ns != 0)
+        (void)json_object_set_new(o, "ApproximateArrivalTimestamp",
+                                  json_string(clock_iso(r->arrival_real_ns, iso)));
+    (void)json_dumpf(o, out, JSON_COMPACT);
+    (void)fputc('\n', out);
+    json_decref(o);
+}
+
+void
+tail_print(FILE *out, const char *shard, const struct kinesis_record *r,
+           const struct tail_look *look)
+{
+    if (look->as_json) {
+        print_json(out, shard, r);
+        return;
+    }
+    if (look->has_metadata) {
+        (void)fprintf(out, "-- %s %s key ", shard, r->sequence);
+        text_print_safe(out, r->partition_key, strlen(r->partition_key));
+        (void)fputc('\n', out);
+    }
+    if (look->is_terminal)
+        text_print_safe(out, r->data, r->size);
+    else
+        (void)fwrite(r->data, 1, r->size, out);
+    if (r->size == 0 || r->data[r->size - 1] != '\n')
+        (void)fputc('\n', out);
+}
+
+/* ---- shards ---- */
+
+static int
+open_shards(struct tail *t, struct err *e)
+{
+    struct kinesis_shard *shards = NULL;
+    size_t n = 0;
+    int rc = 0;
+
+    if (kinesis_list_shards(t->k, t->o->from_latest, &shards, &n, e) != 0)
+        return -1;
+    t->shards = calloc(n > 0 ? n : 1, sizeof(t->shards[0]));
+    CHECK(t->shards != NULL);
+    /* Parents before children: records of a key stay in order across a resharding. */
+    for (int closed = 1; closed >= 0; closed--)
+        for (size_t i = 0; i < n; i++)
+            if (shards[i].is_open != (closed == 1))
+                memcpy(t->shards[t->n++].id, shards[i].id, sizeof(t->shards[0].id));
+    for (size_t i = 0; i < t->n && rc == 0; i++)
+        rc = kinesis_get_iterator(t->k, t->shards[i].id,
+                                  t->o->from_latest ? KINESIS_START_LATEST : KINESIS_START_OLDEST,
+                                  0, NULL, &t->shards[i].iterator, e);
+    free(shards);
+    return rc;
+}
+
+static bool
+is_done(const struct tail *t)
+{
+    return stop_asked || ferror(stdout) || (t->o->limit > 0 && t->printed >= t->o->limit);
+}
+
+/* Takes up where the last record printed left off, when the iterator has become too old. */
+static int
+renew(struct tail *t, struct shard_cursor *c, struct err *e)
+{
+    if (c->last[0] == '\0')
+        return -1;
+    free(c->iterator);
+    c->iterator = NULL;
+    return kinesis_get_iterator(t->k, c->id, KINESIS_START_AFTER, 0, c->last, &c->iterator, e);
+}
+
+/* One call.  1 = there was something or more is to come, 0 = at the shard's end, -1 = error. */
+static int
+read_shard(struct tail *t, struct shard_cursor *c, struct err *e)
+{
+    struct kinesis_batch b;
+    unsigned long limit = BATCH;
+    int more;
+
+    if (t->o->limit > 0 && t->o->limit - t->printed < limit)
+        limit = t->o->limit - t->printed;
+    if (kinesis_get_records(t->k, c->iterator, (uint32_t)limit, &b, e) != 0) {
+        if (e->code == ERR_THROTTLED)
+            return 1;
+        return e->code == ERR_STREAM && renew(t, c, e) == 0 ? 1 : -1;
+    }
+    for (size_t i = 0; i < b.n && !is_done(t); i++) {
+        tail_print(stdout, c->id, &b.records[i], &t->o->look);
+        (void)snprintf(c->last, sizeof(c->last), "%s", b.records[i].sequence);
+        t->printed++;
+    }
+    (void)fflush(stdout);
+    free(c->iterator);
+    c->iterator = b.next_iterator != NULL ? strdup(b.next_iterator) : NULL;
+    more = c->iterator != NULL && (b.n > 0 || b.behind_ms > 0);
+    kinesis_batch_free(&b);
+    return more;
+}
+
+static void
+pause_ms(long ms)
+{
+    struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L};
+
+    (void)nanosleep(&t, NULL);
+}
+
+/* Without --follow a shard is read to its present end, then the next. */
+static int
+read_all(struct tail *t, struct err *e)
+{
+    bool any;
+
+    do {
+        any = false;
+        for (size_t i = 0; i < t->n && !is_done(t); i++) {
+            struct shard_cursor *c = &t->shards[i];
+            int rc = 1;
+
+            while (rc == 1 && c->iterator != NULL && !is_done(t)) {
+                rc = read_shard(t, c, e);
+                if (rc < 0)
+                    return -1;
+                if (e->code == ERR_THROTTLED) {
+                    err_clear(e);
+                    pause_ms(FOLLOW_MS);
+                }
+            }
+            any = any || c->iterator != NULL;
+        }
+        if (t->o->is_followed && any && !is_done(t))
+            pause_ms(FOLLOW_MS);
+    } while (t->o->is_followed && any && !is_done(t));
+    return 0;
+}
+
+/* ---- arguments ---- */
+
+static int
+parse(int argc, char **argv, struct options *o)
+{
+    *o = (struct options){.endpoint = ""};
+    for (int i = 1; i < argc; i++) {
+        const char *next = i + 1 < argc ? argv[i + 1] : NULL;
+
+        if (strcmp(argv[i], "--json") == 0) {
+            o->look.as_json = true;
+        } else if (strcmp(argv[i], "--metadata") == 0) {
+            o->look.has_metadata = true;
+        } else if (strcmp(argv[i], "--follow") == 0) {
+            o->is_followed = true;
+        } else if (strcmp(argv[i], "--stream") == 0 && next != NULL) {
+            o->stream = argv[++i];
+        } else if (strcmp(argv[i], "--endpoint") == 0 && next != NULL) {
+            o->endpoint = argv[++i];
+        } else if (strcmp(argv[i], "--from") == 0 && next != NULL) {
+            o->from_latest = strcmp(next, "latest") == 0;
+            if (!o->from_latest && strcmp(next, "trim") != 0)
+                return weirctl_usage(USAGE);
+            i++;
+        } else if (strcmp(argv[i], "--limit") == 0 && next != NULL) {
+            if (!weirctl_number(argv[++i], 1, 1000000000, &o->limit))
+                return weirctl_usage(USAGE);
+        } else if (strcmp(argv[i], "--help") == 0) {
+            (void)printf("usage: weirctl %s\n\n"
+                         "Prints the records of the task's stream, or of any stream, as they lie "
+                         "there.\nOrder holds within a shard.\n"
+                         "  --from       trim: the oldest there is (default); latest: what comes\n"
+                         "  --follow     go on with what comes, until Ctrl-C\n"
+                         "  --json       one object a line, with shard, sequence number and key\n"
+                         "  --metadata   a line with shard, sequence number and key before each\n",
+                         USAGE);
+            return WEIRCTL_OK;
+        } else if (argv[i][0] == '-' || o->path != NULL) {
+            return weirctl_usage(USAGE);
+        } else {
+            o->path = argv[i];
+        }
+    }
+    /* From the newest on there is nothing yet. */
+    o->is_followed = o->is_followed || o->from_latest;
+    return (o->path == NULL) != (o->stream == NULL) ? -1 : weirctl_usage(USAGE);
+}
+
+static const char *
+region(void)
+{
+    const char *r = getenv("AWS_REGION");
+
+    if (r == NULL || r[0] == '\0')
+        r = getenv("AWS_DEFAULT_REGION");
+    return r != NULL && r[0] != '\0' ? r : "us-east-1";
+}
+
+static int
+run(const struct options *o, const struct kinesis_config *config)
+{
+    struct tail t = {.o = o};
+    struct err e = ERR_INIT;
+    const struct sigaction action = {.sa_handler = ask_stop};
+    int rc;
+
+    (void)sigaction(SIGINT, &action, NULL);
+    (void)sigaction(SIGTERM, &action, NULL);
+    rc = kinesis_open(config, &t.k, &e);
+    if (rc == 0)
+        rc = open_shards(&t, &e);
+    if (rc == 0)
+        rc = read_all(&t, &e);
+    for (size_t i = 0; i < t.n; i++)
+        free(t.shards[i].iterator);
+    free(t.shards);
+    kinesis_close(&t.k);
+    return rc == 0 ? WEIRCTL_OK : weirctl_fail("tail", &e, WEIRCTL_PROBLEMS);
+}
+
+int
+tail_command(int argc, char **argv)
+{
+    struct options o;
+    struct kinesis_config config = {.ca_file = "", .timeout_ms = TIMEOUT_MS, .wake_fd = -1};
+    struct task *task = NULL;
+    char arn[512];
+    int status = parse(argc, argv, &o);
+
+    if (status >= 0)
+        return status;
+    o.look.is_terminal = isatty(STDOUT_FILENO) != 0;
+    config.endpoint_url = o.endpoint;
+    if (o.path != NULL) {
+        status = weirctl_load("tail", o.path, &task);
+        if (status != WEIRCTL_OK)
+            return status;
+        config.stream_arn = task->target.stream_arn;
+        config.ca_file = task->target.ca_file;
+        if (o.endpoint[0] == '\0')
+            config.endpoint_url = task->target.endpoint_url;
+    } else if (strncmp(o.stream, "arn:", 4) == 0) {
+        config.stream_arn = o.stream;
+    } else {
+        /* AWS needs the account; emulators take any. */
+        (void)snprintf(arn, sizeof(arn), FOREIGN_ARN, region(), o.stream);
+        config.stream_arn = arn;
+        if (o.endpoint[0] == '\0') {
+            (void)fprintf(stderr,
+                          "weirctl tail: a stream at AWS is named by its ARN; "
+                          "`aws kinesis describe-stream-summary --stream-name %s` prints "
+                          "it\n",
+                          o.stream);
+            return WEIRCTL_USAGE;
+        }
+    }
+    status = run(&o, &config);
+    task_free(&task);
+    return status;
+}
