@@ -176,6 +176,5 @@ extern int ring_wait_spins;
 #define RING_MUTANT_RELAXED_TAIL_LOAD 8
 #define RING_MUTANT_RELAXED_ROOM_LOAD 9
 #define RING_MUTANT_NO_LOCK           10
-#define RING_MUTANT_TAIL_BEFORE_DATA  11
 
 #endif
