@@ -409,7 +409,7 @@ put_null_bitmap(struct buf *b, const struct wiretype_plan *plans, int n,
         if (values[i].is_null)
             saved += plans[i].null_size;
     }
-    if (saved <= bitmap_size)
+    if (saved < bitmap_size)
         return false;
     p = buf_room(b, bitmap_size + 1);
     if (p == NULL)
