@@ -15,6 +15,7 @@
 #include "encoder/message.h"
 #include "tests/unit/encoder_help.h"
 
+#include <check.h>
 #include <ftw.h>
 #include <signal.h>
 #include <stdio.h>

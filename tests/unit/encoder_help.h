@@ -7,7 +7,8 @@
 #include "common/event.h"
 #include "common/task.h"
 
-#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define HELP_TEXT(s)                                                                               \
@@ -96,7 +97,10 @@ help_table(uint32_t id, const char *schema, const char *name, const struct help_
             .key_ordinal = columns[i].key,
         };
     }
-    ck_assert_msg(catalog_finish(t, &e) == 0, "%s", e.text);
+    if (catalog_finish(t, &e) != 0) { /* benchmarks come here too: no assertions of libcheck */
+        (void)fprintf(stderr, "%s\n", e.text);
+        abort();
+    }
     return t;
 }
 

@@ -8,6 +8,7 @@
 #include "encoder/message.h"
 #include "tests/unit/encoder_help.h"
 
+#include <check.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
