@@ -53,7 +53,7 @@ text_violation(struct call *c, const char *member, const struct putbody_text *t,
 static void
 data_violation(struct call *c, const char *prefix, size_t len, size_t limit)
 {
-    char member[64];
+    char member[80];
     char value[96];
     char rule[96];
 
@@ -68,7 +68,7 @@ data_violation(struct call *c, const char *prefix, size_t len, size_t limit)
 static void
 check_record(struct call *c, const char *prefix, const struct putbody_record *r)
 {
-    char member[64];
+    char member[80];
 
     if (r->data.data == NULL) {
         (void)snprintf(member, sizeof(member), "%sdata", prefix);
@@ -118,7 +118,7 @@ too_many(struct call *c, const struct putbody *p)
 static bool
 check_records(struct call *c, const struct putbody *p)
 {
-    char prefix[32];
+    char prefix[48];
 
     if (!p->has_records)
         call_violation(c, "records", NULL, "Member must not be null");
@@ -144,7 +144,7 @@ static bool
 check_size(struct call *c, const struct stream *s, size_t place, const struct putbody_record *r)
 {
     size_t limit = (size_t)s->max_record_kib * 1024;
-    char prefix[32] = "";
+    char prefix[48] = "";
 
     if (r->data.len + r->key.len <= limit)
         return true;
