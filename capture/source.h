@@ -183,5 +183,6 @@ int source_finding_add(struct source_findings *findings, enum source_level level
                        const char *remedy, struct err *e);
 
 void source_key_free(struct source_key *key);
+int source_key_copy(struct source_key *to, const struct source_key *from, struct err *e);
 
 #endif

@@ -1,0 +1,365 @@
+#include "capture/capture.h"
+
+#include "capture/capture_internal.h"
+#include "common/checkpoint.h"
+#include "common/err.h"
+#include "common/file.h"
+#include "common/log.h"
+#include "common/stats.h"
+#include "common/task.h"
+
+#include <ftw.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LOCK_FILE       "capture.lock"
+#define BACKOFF_BASE_MS 200U
+#define BACKOFF_CAP_MS  30000U
+
+/* ---- topology ---- */
+
+static int
+remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    (void)st;
+    (void)type;
+    (void)ftw;
+    return remove(path);
+}
+
+/* Rings of a generation nobody will use again. */
+static void
+remove_rings(struct capture *c, const struct topology *topo)
+{
+    char path[TOPOLOGY_PATH_MAX];
+
+    (void)nftw(topology_ring_directory(c->task, topo, path), remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+/* The stored arrangement if it fits the task file, else the next generation. */
+static int
+settle_topology(struct capture *c, struct err *e)
+{
+    const struct weir_settings *w = &c->task->weir;
+    struct topology old;
+    struct topology next = {.generation = 1, .encoders = w->encoders, .shippers = w->shippers};
+
+    if (topology_read(c->task, &old, e) == 0) {
+        if (old.encoders == w->encoders && old.shippers == w->shippers) {
+            c->topo = old;
+            return 0;
+        }
+        if (checkpoint_task_position(c->task, &old, &next.baseline, e) != 0)
+            return -1;
+        next.generation = old.generation + 1;
+        log_info("topology-changes", "generation=%" PRIu64 " encoders=%u shippers=%u",
+                 next.generation, next.encoders, next.shippers);
+    } else if (e->code != ERR_NOT_FOUND) {
+        return -1;
+    } else {
+        old = next;
+    }
+    /* Rings may lie about from a life whose state directory was removed. */
+    remove_rings(c, &next);
+    if (topology_write(c->task, &next, e) != 0)
+        return -1;
+    if (old.generation != next.generation)
+        remove_rings(c, &old);
+    c->topo = next;
+    return 0;
+}
+
+/* ---- identity ---- */
+
+static int
+changed(const char *what, const char *was, const char *is, struct err *e)
+{
+    err_set(e, ERR_HISTORY,
+            "the source's %s was '%s' and is '%s': positions of one history mean "
+            "nothing in another",
+            what, was, is);
+    return err_hint(e, "point the task at the old database again, or load anew: stop the task, "
+                       "remove its state directory, start it");
+}
+
+/* The fork id names a history whatever server holds it; without one, server and creation do. */
+static int
+check_identity(const struct source_identity *was, const struct source_identity *is, struct err *e)
+{
+    bool has_fork = was->fork[0] != '\0' && is->fork[0] != '\0';
+
+    if (strcmp(was->database, is->database) != 0)
+        return changed("database", was->database, is->database, e);
+    if (has_fork && strcmp(was->fork, is->fork) != 0)
+        return changed("recovery fork", was->fork, is->fork, e);
+    if (!has_fork && strcmp(was->server, is->server) != 0)
+        return changed("server name", was->server, is->server, e);
+    if (!has_fork && strcmp(was->created, is->created) != 0)
+        return changed("date of creation", was->created, is->created, e);
+    return 0;
+}
+
+/* ---- tables of a start ---- */
+
+static struct source_table *
+find_source(struct source_table *const *tables, size_t n, const struct state_table *st)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(tables[i]->def->schema, st->schema) == 0 &&
+            strcmp(tables[i]->def->name, st->name) == 0 &&
+            strcmp(tables[i]->instance, st->instance) == 0)
+            return tables[i];
+    return NULL;
+}
+
+/* A newer instance of the same table that covers everything still to be read. */
+static bool
+is_replaced(const struct capture *c, const struct state_table *st)
+{
+    for (size_t i = 0; i < c->state.n_tables; i++) {
+        const struct state_table *other = &c->state.tables[i];
+
+        if (other != st && strcmp(other->schema, st->schema) == 0 &&
+            strcmp(other->name, st->name) == 0 && position_compare(&other->since, &st->since) > 0 &&
+            position_compare(&other->since, output_low(c->output)) <= 0)
+            return true;
+    }
+    return false;
+}
+
+/* What took part and is no longer there was dropped, unless the task no longer wants it. */
+static int
+miss_table(struct capture *c, const struct state_table *st, struct err *e)
+{
+    if (st->suspended != NULL || is_replaced(c, st) ||
+        !task_selects(c->task, st->schema, st->name, true))
+        return 0;
+    err_set(e, ERR_GAP,
+            "table %s.%s: its capture instance %s is gone, and with it the changes that were not "
+            "read yet",
+            st->schema, st->name, st->instance);
+    return err_hint(e, "exclude the table by a selection rule, or enable change data capture for "
+                       "it and load anew: stop the task, remove its state directory, start it");
+}
+
+static int
+rejoin_tables(struct capture *c, struct source_table *const *tables, size_t n, struct err *e)
+{
+    for (size_t i = 0; i < c->state.n_tables; i++) {
+        struct state_table *st = &c->state.tables[i];
+        struct source_table *t = find_source(tables, n, st);
+        bool is_new_here;
+
+        if (t == NULL) {
+            if (miss_table(c, st, e) != 0)
+                return -1;
+            continue;
+        }
+        is_new_here = t->user == NULL;
+        c->engine->known(c->source, t, &st->since);
+        if (t->refused != NULL || st->suspended != NULL) {
+            if (t->refused == NULL)
+                t->refused = strdup(st->suspended);
+            if (t->refused == NULL)
+                return err_set(e, ERR_NOMEM, "table %s", st->name);
+            if (tables_refuse(c, t, e) != 0)
+                return -1;
+            continue;
+        }
+        if (tables_join(c, t, st, e) != 0)
+            return -1;
+        if (is_new_here && position_compare(&st->since, &c->state.join) > 0 &&
+            tables_announce_at(c, t->user, &st->since, e) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int
+no_tables(struct source_table *const *tables, size_t n, struct err *e)
+{
+    if (n > 0) {
+        err_set(e, ERR_CDC_OFF, "none of the %zu selected tables can be captured; %s.%s: %s", n,
+                tables[0]->def->schema, tables[0]->def->name,
+                tables[0]->refused != NULL ? tables[0]->refused : "no reason");
+        return err_hint(e, "`weirctl check` lists every table with its remedy");
+    }
+    err_set(e, ERR_CONFIG, "the selection rules pick no table of the database");
+    return err_hint(e, "check schema-name and table-name in TableMappings; the login sees only "
+                       "tables it may read");
+}
+
+static int
+settle_tables(struct capture *c, struct err *e)
+{
+    struct source_table **tables = NULL;
+    size_t usable = 0;
+    size_t n = 0;
+
+    if (c->engine->tables(c->source, &tables, &n, e) != 0)
+        return -1;
+    for (size_t i = 0; i < n; i++) {
+        if (tables[i]->refused == NULL)
+            usable++;
+        else if (tables_refuse(c, tables[i], e) != 0)
+            return -1;
+    }
+    if (c->state.is_new && usable == 0)
+        return no_tables(tables, n, e);
+    return c->state.is_new ? load_plan(c, tables, n, e) : rejoin_tables(c, tables, n, e);
+}
+
+/* ---- one connection's life ---- */
+
+static int
+session(struct capture *c, struct err *e)
+{
+    struct source_identity identity;
+
+    output_state(c->output, STATE_WAIT_SOURCE);
+    if (c->engine->connect(c->source, &identity, e) != 0)
+        return err_context(e, "source %s:%u", c->task->source.server_name, c->task->source.port);
+    if (c->state.is_new)
+        c->state.identity = identity;
+    else if (check_identity(&c->state.identity, &identity, e) != 0)
+        return -1;
+    output_state(c->output, STATE_RECOVERING);
+    log_info("source-connected", "server=%s database=%s", identity.server, identity.database);
+    if (settle_tables(c, e) != 0)
+        return -1;
+    if (load_run(c, e) != 0)
+        return -1;
+    if (c->task->migration_type == MIGRATION_FULL_LOAD) {
+        log_info("full-load-ends", "tables=%zu", c->state.n_tables);
+        return 0;
+    }
+    return follow_run(c, e);
+}
+
+static int
+retry_later(struct capture *c, struct err *e)
+{
+    uint32_t pause_ms = stage_backoff_next(&c->backoff);
+
+    stats_error(c->stage->stats, e, 0);
+    stats_add(c->stage->stats, STAT_RECONNECTS, 1);
+    log_err(LOG_WARN, "source-retry", e);
+    output_publish(c->output);
+    output_state(c->output, STATE_WAIT_SOURCE);
+    for (uint32_t slept = 0; slept < pause_ms; slept += 100) {
+        if (stage_sleep(c->stage, pause_ms - slept < 100 ? pause_ms - slept : 100))
+            return err_set(e, ERR_STOPPED, "stopped");
+        if (output_beat(c->output, e) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* 0 = finished, -1 = give up with e. */
+static int
+run_sessions(struct capture *c, struct err *e)
+{
+    for (;;) {
+        struct err why;
+
+        err_clear(e);
+        if (session(c, e) == 0)
+            return 0;
+        if (e->code == ERR_STOPPED || stage_stopping(c->stage))
+            return err_set(e, ERR_STOPPED, "stopped");
+        switch (err_class(e->code)) {
+        case ERR_CLASS_TABLE:
+            why = *e;
+            if (!tables_suspend_refused(c, &why, e)) {
+                *e = why;
+                return -1;
+            }
+            break;
+        case ERR_CLASS_RETRY:
+            if (retry_later(c, e) != 0)
+                return -1;
+            break;
+        case ERR_CLASS_RESTART:
+        case ERR_CLASS_OPERATOR:
+        default:
+            return -1;
+        }
+    }
+}
+
+/* ---- the process ---- */
+
+static void
+beat(void *arg)
+{
+    struct capture *c = arg;
+    struct err ignored = ERR_INIT;
+
+    /* A ring in trouble is met again, with somebody to tell, at the next event. */
+    if (c->output != NULL && output_beat(c->output, &ignored) != 0)
+        log_err(LOG_DEBUG, "beat-failed", &ignored);
+}
+
+static int
+prepare(struct capture *c, struct err *e)
+{
+    struct source_config config = {
+        .task = c->task,
+        .private_directory = c->task->weir.runtime_directory,
+        .stop_fd = c->stage->stop_fd,
+        .beat = beat,
+        .beat_arg = c,
+    };
+    struct position fresh;
+
+    if (settle_topology(c, e) != 0 || state_read(c->task, &c->state, e) != 0 ||
+        checkpoint_task_position(c->task, &c->topo, &fresh, e) != 0 ||
+        output_open(c->stage, &c->topo, &fresh, &c->output, e) != 0)
+        return -1;
+    if (c->state.is_new && !position_is_zero(output_low(c->output))) {
+        err_set(e, ERR_LAYOUT, "the task has a position, but %s/capture.json is gone",
+                c->task->weir.state_directory);
+        return err_hint(e,
+                        "restore the file, or load from scratch: stop the task, remove its state "
+                        "directory, start it");
+    }
+    return c->engine->open(&config, &c->source, e);
+}
+
+int
+capture_run(struct stage *stage, struct err *e)
+{
+    struct capture *c = calloc(1, sizeof(*c));
+    char path[TOPOLOGY_PATH_MAX];
+    int lock = -1;
+    int rc = -1;
+
+    if (c == NULL)
+        return err_set(e, ERR_NOMEM, "capture");
+    c->stage = stage;
+    c->task = stage->task;
+    c->state.next_chunk = 1;
+    c->backoff = (struct stage_backoff){.base_ms = BACKOFF_BASE_MS, .cap_ms = BACKOFF_CAP_MS};
+    follow_init(c);
+    c->engine = source_engine_find(c->task->source.engine_name);
+    if (c->engine == NULL)
+        err_set(e, ERR_CONFIG, "no source engine is named '%s'", c->task->source.engine_name);
+    else if (file_lock(topology_state_file(c->task, LOCK_FILE, path), &lock, e) == 0 &&
+             prepare(c, e) == 0)
+        rc = run_sessions(c, e);
+    if (rc != 0 && e->code == ERR_STOPPED)
+        rc = 0;
+    if (c->source != NULL)
+        c->engine->close(&c->source);
+    output_close(&c->output);
+    tables_free(c);
+    state_free(&c->state);
+    free(c->key_text);
+    free(c);
+    if (lock >= 0)
+        (void)close(lock);
+    return rc;
+}

@@ -1,0 +1,101 @@
+/*
+ * capture_internal - what the files of the engine-independent part share.
+ */
+#ifndef WEIR_CAPTURE_CAPTURE_INTERNAL_H
+#define WEIR_CAPTURE_CAPTURE_INTERNAL_H
+
+#include "capture/output.h"
+#include "capture/source.h"
+#include "capture/state.h"
+#include "common/stage.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct stats_table;
+struct task;
+
+/* A table that takes part; source_table.user points here. */
+struct member {
+    struct source_table *source;
+    struct stats_table *stats;
+    char *full_name; /* "schema.table" */
+    uint32_t home;   /* ring of its announcements, and of its rows when it has no key */
+    bool is_refused; /* said so already */
+};
+
+/* A definition to be announced when the stream reaches its position. */
+struct announcement {
+    struct member *member;
+    struct position position;
+};
+
+struct capture {
+    struct stage *stage;
+    const struct task *task;
+    struct topology topo;
+    const struct source_engine *engine;
+    struct source *source;
+    struct output *output;
+    struct state state;
+    struct member **members;
+    size_t n_members;
+    struct announcement *announcements; /* by position */
+    size_t n_announcements;
+    struct source_sink sink; /* for following */
+    uint32_t rows_since_watermark;
+    int64_t last_commit_real_ns; /* of the newest change given */
+    struct stage_backoff backoff;
+    char *key_text; /* room for routing */
+    size_t key_size;
+};
+
+/* ---- tables.c: ids, versions, catalogue, announcements ---- */
+
+/* Makes t a member: id and version as known (state), or by the catalogue; writes the definition. */
+int tables_join(struct capture *c, struct source_table *t, const struct state_table *known,
+                struct err *e);
+
+/* A refused table: state and log, once. */
+int tables_refuse(struct capture *c, struct source_table *t, struct err *e);
+
+/* Suspends every member that was refused since; false when there was none. */
+bool tables_suspend_refused(struct capture *c, const struct err *why, struct err *e);
+
+/* Queues t's announcement. */
+int tables_announce_at(struct capture *c, struct member *m, const struct position *position,
+                       struct err *e);
+
+/* Gives the announcements up to position. */
+int tables_announce_due(struct capture *c, const struct position *position, struct err *e);
+
+/* Gives one announcement now. */
+int tables_announce(struct capture *c, struct member *m, const struct position *position,
+                    struct err *e);
+
+void tables_free(struct capture *c);
+
+/* ---- route.c ---- */
+
+/* The ring for an event of m. */
+int route_event(struct capture *c, const struct member *m, const struct event *ev, uint32_t *ring,
+                struct err *e);
+uint32_t route_table(const struct capture *c, const char *full_name);
+
+/* ---- load.c ---- */
+
+/* Writes the plan of a first start: the join, the tables, in load order. */
+int load_plan(struct capture *c, struct source_table *const *tables, size_t n, struct err *e);
+
+/* Does what is left of the load.  Returns at once when nothing is. */
+int load_run(struct capture *c, struct err *e);
+
+/* ---- follow.c ---- */
+
+void follow_init(struct capture *c);
+
+/* Follows the log until an error or a stop (ERR_STOPPED). */
+int follow_run(struct capture *c, struct err *e);
+
+#endif

@@ -1,0 +1,169 @@
+#include "capture/capture_internal.h"
+#include "common/clock.h"
+#include "common/err.h"
+#include "common/log.h"
+#include "common/task.h"
+
+#define WATERMARK_ROWS 50000U /* a watermark at least so often inside a large transaction */
+#define IDLE_FIRST_MS  2U
+#define SLEEP_SLICE_MS 100U
+
+static enum tstat_id
+counter_of(enum event_operation operation)
+{
+    switch (operation) {
+    case EVENT_INSERT:
+        return TSTAT_INSERTS;
+    case EVENT_UPDATE:
+        return TSTAT_UPDATES;
+    case EVENT_DELETE:
+        return TSTAT_DELETES;
+    case EVENT_LOAD:
+        return TSTAT_FULL_LOAD_ROWS;
+    case EVENT_CREATE_TABLE:
+    case EVENT_DROP_TABLE:
+    default:
+        return TSTAT_DDLS;
+    }
+}
+
+/* One change.  What the rings have already is left out by output_event(), ring by ring. */
+static int
+on_change(void *arg, struct source_table *t, struct event *ev, struct err *e)
+{
+    struct capture *c = arg;
+    struct member *m = t->user;
+    uint32_t ring = 0;
+
+    if (c->n_announcements > 0 && tables_announce_due(c, &ev->position, e) != 0)
+        return -1;
+    ev->table_id = t->def->id;
+    ev->version = t->def->version;
+    if (route_event(c, m, ev, &ring, e) != 0 ||
+        output_event(c->output, ring, ev, m->stats, counter_of(ev->operation), e) != 0 ||
+        output_done(c->output, &ev->position, e) != 0)
+        return -1;
+    c->last_commit_real_ns = ev->commit_real_ns;
+    stats_position(c->stage->stats, m->stats,
+                   &(struct stats_position){.position = ev->position,
+                                            .commit_real_ns = ev->commit_real_ns,
+                                            .seen_mono_ns = ev->captured_mono_ns});
+    if (++c->rows_since_watermark < WATERMARK_ROWS)
+        return 0;
+    c->rows_since_watermark = 0;
+    if (stage_stopping(c->stage))
+        return err_set(e, ERR_STOPPED, "stopped inside a transaction");
+    return output_watermark(c->output, &ev->position, ev->commit_real_ns, e);
+}
+
+static int
+on_complete(void *arg, const struct position *position, int64_t commit_real_ns,
+            uint32_t transactions, struct err *e)
+{
+    struct capture *c = arg;
+
+    if (c->n_announcements > 0 && tables_announce_due(c, position, e) != 0)
+        return -1;
+    c->rows_since_watermark = 0;
+    stats_add(c->stage->stats, STAT_TRANSACTIONS, transactions);
+    stats_position(c->stage->stats, NULL,
+                   &(struct stats_position){.position = *position,
+                                            .commit_real_ns = commit_real_ns,
+                                            .seen_mono_ns = clock_mono_ns()});
+    return output_watermark(c->output, position, commit_real_ns, e);
+}
+
+/* A table that was not there when the task began, or a changed definition. */
+static int
+on_definition(void *arg, struct source_table *t, struct source_table *old,
+              const struct position *position, struct err *e)
+{
+    struct capture *c = arg;
+    struct state_table *st;
+    struct member *m;
+
+    if (t->refused != NULL)
+        return tables_refuse(c, t, e);
+    if (tables_join(c, t, NULL, e) != 0)
+        return -1;
+    m = t->user;
+    st = state_find(&c->state, t->def->schema, t->def->name, t->instance);
+    if (st == NULL)
+        st = state_add_table(&c->state, t, e);
+    if (st == NULL)
+        return -1;
+    st->since = *position;
+    st->is_planned = true;
+    if (state_write(c->task, &c->state, e) != 0)
+        return -1;
+    if (old == NULL)
+        log_warn("table-not-loaded",
+                 "table=%s reason=\"change data capture was enabled after the "
+                 "task began; its changes are followed from now on\"",
+                 m->full_name);
+    stats_table_state(m->stats, TABLE_COMPLETED);
+    return tables_announce_at(c, m, position, e);
+}
+
+void
+follow_init(struct capture *c)
+{
+    c->sink = (struct source_sink){
+        .arg = c, .change = on_change, .complete = on_complete, .definition = on_definition};
+}
+
+/* Sleeps with heartbeats. */
+static int
+rest(struct capture *c, uint32_t ms, struct err *e)
+{
+    int64_t began = clock_mono_ns();
+
+    while (ms > 0) {
+        uint32_t slice = ms < SLEEP_SLICE_MS ? ms : SLEEP_SLICE_MS;
+
+        if (stage_sleep(c->stage, slice))
+            return err_set(e, ERR_STOPPED, "stopped");
+        if (output_beat(c->output, e) != 0)
+            return -1;
+        ms -= slice;
+    }
+    stats_add(c->stage->stats, STAT_IDLE_NS, (uint64_t)(clock_mono_ns() - began));
+    return 0;
+}
+
+int
+follow_run(struct capture *c, struct err *e)
+{
+    uint32_t longest = c->task->weir.poll_interval_ms;
+    uint32_t idle_ms = 0;
+
+    output_state(c->output, STATE_STREAMING);
+    for (;;) {
+        struct position from = *output_position(c->output);
+        struct source_status status = {.more = false};
+
+        if (stage_stopping(c->stage))
+            return err_set(e, ERR_STOPPED, "stopped");
+        stats_add(c->stage->stats, STAT_POLLS, 1);
+        stats_add(c->stage->stats, STAT_LOOPS, 1);
+        if (c->engine->follow(c->source, &from, &c->sink, &status, e) != 0)
+            return -1;
+        stage_backoff_reset(&c->backoff);
+        stats_set(c->stage->stats, STAT_LAG_NS, status.lag_ns > 0 ? (uint64_t)status.lag_ns : 0);
+        if (output_beat(c->output, e) != 0)
+            return -1;
+        if (status.more) {
+            idle_ms = 0;
+            continue;
+        }
+        /* Nothing new doubles the pause; something new begins it anew. */
+        if (position_compare(&from, output_position(c->output)) < 0)
+            idle_ms = IDLE_FIRST_MS;
+        else
+            idle_ms = idle_ms == 0 ? IDLE_FIRST_MS : idle_ms * 2;
+        if (idle_ms > longest)
+            idle_ms = longest;
+        if (rest(c, idle_ms, e) != 0)
+            return -1;
+    }
+}

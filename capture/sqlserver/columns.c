@@ -1,0 +1,200 @@
+#include "capture/sqlserver/db.h"
+#include "capture/sqlserver/sqlserver.h"
+#include "common/err.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NAME_MAX_BYTES 520
+#define WHY_MAX        (ERR_TEXT_MAX + ERR_HINT_MAX + NAME_MAX_BYTES + 16)
+
+/* Column order of the query in meta_columns(). */
+enum {
+    Q_ORDINAL,
+    Q_NAME,
+    Q_COMPUTED,
+    Q_SYSTEM_TYPE,
+    Q_USER_TYPE,
+    Q_MAX_LENGTH,
+    Q_PRECISION,
+    Q_SCALE,
+    Q_COLLATION,
+    Q_NULLABLE,
+    Q_KEY_ORDINAL,
+};
+
+/* Room for one more column in the three parallel arrays. */
+static int
+grow(struct instance *in, struct err *e)
+{
+    struct table_def *d = in->table.def;
+    size_t n = (size_t)in->n_columns + 1;
+    struct column_def *columns = realloc(d->columns, n * sizeof(*columns));
+    struct type_column *types;
+    uint16_t *ordinals;
+
+    if (columns == NULL)
+        return err_set(e, ERR_NOMEM, "%zu columns", n);
+    d->columns = columns;
+    types = realloc(in->types, n * sizeof(*types));
+    if (types == NULL)
+        return err_set(e, ERR_NOMEM, "%zu columns", n);
+    in->types = types;
+    ordinals = realloc(in->ordinals, n * sizeof(*ordinals));
+    if (ordinals == NULL)
+        return err_set(e, ERR_NOMEM, "%zu columns", n);
+    in->ordinals = ordinals;
+    d->columns[n - 1] = (struct column_def){.name = NULL};
+    in->types[n - 1] = (struct type_column){.collation = NULL};
+    in->n_columns = (uint16_t)n;
+    d->n_columns = (uint16_t)n;
+    return 0;
+}
+
+static int
+take_collation(struct sqlserver *s, struct type_column *t, struct err *e)
+{
+    char collation[132];
+
+    db_text(s->db, Q_COLLATION, collation, sizeof(collation));
+    if (collation[0] == '\0' || strcmp(collation, s->collation) == 0)
+        return 0;
+    if (strspn(collation, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") !=
+        strlen(collation))
+        return err_set(e, ERR_PROTOCOL, "collation name '%s'", collation);
+    t->collation = strdup(collation);
+    return t->collation != NULL ? 0 : err_set(e, ERR_NOMEM, "collation");
+}
+
+/* One captured column.  A type weir cannot carry refuses the table, not the engine. */
+static int
+take_column(struct sqlserver *s, struct instance *in, struct err *e)
+{
+    char name[NAME_MAX_BYTES];
+    char why[WHY_MAX];
+    struct type_column *t;
+    struct column_def *c;
+    struct err unsupported = ERR_INIT;
+
+    if (db_int(s->db, Q_COMPUTED) != 0)
+        return 0; /* always NULL in the change table */
+    if (in->n_columns >= EVENT_MAX_COLUMNS)
+        return meta_refuse(in, "it has more than 1024 captured columns", e);
+    if (grow(in, e) != 0)
+        return -1;
+    c = &in->table.def->columns[in->n_columns - 1];
+    t = &in->types[in->n_columns - 1];
+    db_text(s->db, Q_NAME, name, sizeof(name));
+    in->ordinals[in->n_columns - 1] = (uint16_t)db_int(s->db, Q_ORDINAL);
+    t->system_type = (uint8_t)db_int(s->db, Q_SYSTEM_TYPE);
+    t->user_type = (int32_t)db_int(s->db, Q_USER_TYPE);
+    t->max_length = (int16_t)db_int(s->db, Q_MAX_LENGTH);
+    t->precision = (uint8_t)db_int(s->db, Q_PRECISION);
+    t->scale = (uint8_t)db_int(s->db, Q_SCALE);
+    if (take_collation(s, t, e) != 0)
+        return -1;
+    if (type_describe(t, c, &unsupported) != 0) {
+        (void)snprintf(why, sizeof(why), "column %s: %s; %s", name, unsupported.text,
+                       unsupported.hint);
+        if (meta_refuse(in, why, e) != 0)
+            return -1;
+    }
+    c->name = strdup(name);
+    c->source_type = strdup(t->name);
+    c->nullable = db_int(s->db, Q_NULLABLE) != 0;
+    c->key_ordinal = (uint16_t)db_int(s->db, Q_KEY_ORDINAL);
+    if (c->name == NULL || c->source_type == NULL)
+        return err_set(e, ERR_NOMEM, "column %s", name);
+    return 0;
+}
+
+/* A key that is not captured whole is no key: rows cannot be told apart by a part of it. */
+static int
+settle_key(struct instance *in, struct err *e)
+{
+    struct table_def *d = in->table.def;
+    struct err holes = ERR_INIT;
+
+    if (catalog_finish(d, &holes) == 0)
+        return 0;
+    if (holes.code == ERR_NOMEM) {
+        *e = holes;
+        return -1;
+    }
+    for (uint16_t i = 0; i < d->n_columns; i++)
+        d->columns[i].key_ordinal = 0;
+    return catalog_finish(d, e);
+}
+
+static int
+make_select_list(struct instance *in, struct err *e)
+{
+    struct sql q = {.text = NULL};
+
+    for (uint16_t i = 0; i < in->n_columns; i++) {
+        if (i > 0)
+            sql_add(&q, ", ");
+        type_add_select(&q, &in->types[i], in->table.def->columns[i].name);
+    }
+    if (sql_text(&q, e) == NULL) {
+        sql_free(&q);
+        return -1;
+    }
+    in->select_list = q.text;
+    return 0;
+}
+
+static int
+read_rows(struct sqlserver *s, struct instance *in, struct err *e)
+{
+    bool has_command_id = false;
+    int rc;
+
+    while ((rc = db_next(s->db, e)) == 1)
+        if (take_column(s, in, e) != 0)
+            return -1;
+    if (rc < 0 || db_result(s->db, e) != 1)
+        return -1;
+    while ((rc = db_next(s->db, e)) == 1)
+        has_command_id = true;
+    if (rc < 0 || db_result(s->db, e) < 0)
+        return -1;
+    if (!has_command_id)
+        return meta_refuse(in,
+                           "its change table has no column __$command_id, without which the order "
+                           "inside a transaction is not known: install the server's updates (fix "
+                           "KB3030352 or newer) and enable change data capture for the table anew",
+                           e);
+    if (in->n_columns == 0)
+        return meta_refuse(in, "no column of it is captured", e);
+    return 0;
+}
+
+int
+meta_columns(struct sqlserver *s, struct instance *in, struct err *e)
+{
+    const char *text;
+
+    in->n_columns = 0;
+    sql_reset(&s->q);
+    sql_add(&s->q,
+            "SELECT cc.column_ordinal, cc.column_name, cc.is_computed, c.system_type_id, "
+            "c.user_type_id, c.max_length, c.precision, c.scale, c.collation_name, sc.is_nullable, "
+            "ic.key_ordinal FROM cdc.captured_columns AS cc JOIN sys.columns AS c ON c.object_id = "
+            "cc.object_id AND c.name = cc.column_name LEFT JOIN sys.columns AS sc ON sc.object_id "
+            "= %d AND sc.column_id = cc.column_id LEFT JOIN sys.indexes AS i ON i.object_id = %d "
+            "AND i.is_primary_key = 1 LEFT JOIN sys.index_columns AS ic ON ic.object_id = "
+            "i.object_id AND ic.index_id = i.index_id AND ic.column_id = cc.column_id WHERE "
+            "cc.object_id = %d ORDER BY cc.column_ordinal; SELECT c.column_id FROM sys.columns AS "
+            "c WHERE c.object_id = %d AND c.name = N'__$command_id'",
+            in->source_object, in->source_object, in->change_object, in->change_object);
+    text = sql_text(&s->q, e);
+    if (text == NULL || db_query(s->db, text, e) != 0 || read_rows(s, in, e) != 0)
+        return -1;
+    if (in->table.refused != NULL)
+        return 0;
+    if (settle_key(in, e) != 0 || make_select_list(in, e) != 0)
+        return -1;
+    return 0;
+}

@@ -1,0 +1,33 @@
+/*
+ * db_error - the first error of a batch, and what its number means for weir.
+ */
+#ifndef WEIR_SQLSERVER_DB_ERROR_H
+#define WEIR_SQLSERVER_DB_ERROR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct err;
+
+struct db_error {
+    int32_t server; /* message number of the server; 0 = none */
+    int32_t client; /* DB-Library's number; 0 = none */
+    int32_t severity;
+    char text[400]; /* of the server if it spoke, else of DB-Library */
+};
+
+void db_error_clear(struct db_error *d);
+
+/* Keep the first of each kind. */
+void db_error_server(struct db_error *d, int32_t number, int severity, const char *text);
+void db_error_client(struct db_error *d, int number, const char *text);
+
+bool db_error_is_set(const struct db_error *d);
+bool db_error_is_server(const struct db_error *d);
+const char *db_error_text(const struct db_error *d);
+
+/* Fills e: code by the number's meaning, the server's words in the text, a remedy where there is
+   one.  e->sys is the server's number.  Returns -1. */
+int db_error_report(const struct db_error *d, const char *what, struct err *e);
+
+#endif

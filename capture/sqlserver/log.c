@@ -1,0 +1,297 @@
+#include "capture/sqlserver/log.h"
+
+#include "capture/sqlserver/db.h"
+#include "capture/sqlserver/poll.h"
+#include "common/clock.h"
+#include "common/err.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define PAGE_BYTES_TOTAL ((size_t)16 << 20) /* of all tables that are read at once */
+#define PAGE_BYTES_MAX   ((size_t)4 << 20)
+#define PAGE_BYTES_MIN   ((size_t)64 << 10)
+#define PROBES_AT_ONCE   64
+
+/* What the merge knows of the transaction it is in. */
+struct transaction {
+    struct lsn lsn;
+    const struct mapping *mapping; /* NULL: not in the window's map */
+    uint32_t next;                 /* where in the map to look on */
+    uint32_t records;
+    uint32_t n; /* transactions so far */
+};
+
+/* ---- which tables have rows ---- */
+
+static int
+probe_some(struct sqlserver *s, const struct lsn *lo, const struct lsn *hi,
+           struct instance **candidates, size_t n, size_t *n_active, struct err *e)
+{
+    const char *text;
+    int rc;
+
+    sql_reset(&s->q);
+    for (size_t i = 0; i < n; i++) {
+        struct lsn after;
+        struct lsn last;
+
+        (void)log_clip(candidates[i], lo, hi, &after, &last);
+        sql_add(&s->q, "%sSELECT %zu AS i WHERE EXISTS (SELECT * FROM ", i > 0 ? " UNION ALL " : "",
+                i);
+        log_add_table(&s->q, candidates[i]);
+        sql_add(&s->q, " WHERE [__$start_lsn] > ");
+        sql_add_binary(&s->q, after.b, LSN_SIZE);
+        sql_add(&s->q, " AND [__$start_lsn] <= ");
+        sql_add_binary(&s->q, last.b, LSN_SIZE);
+        sql_add(&s->q, ")");
+    }
+    text = sql_text(&s->q, e);
+    if (text == NULL || db_query(s->db, text, e) != 0)
+        return err_context(e, "look for changed tables");
+    while ((rc = db_next(s->db, e)) == 1) {
+        int64_t i = db_int(s->db, 0);
+
+        if (i < 0 || (size_t)i >= n)
+            return err_set(e, ERR_PROTOCOL, "look for changed tables: table %d of %zu", (int)i, n);
+        s->active[(*n_active)++] = candidates[i];
+    }
+    return rc < 0 || db_result(s->db, e) < 0 ? err_context(e, "look for changed tables") : 0;
+}
+
+/* Fills s->active with the instances that may have rows in (lo, hi]. */
+static int
+find_active(struct sqlserver *s, const struct lsn *lo, const struct lsn *hi, size_t *n_active,
+            struct err *e)
+{
+    struct instance **candidates = calloc(s->n_instances + 1, sizeof(struct instance *));
+    struct lsn after;
+    struct lsn last;
+    size_t n = 0;
+    int rc = 0;
+
+    if (candidates == NULL)
+        return err_set(e, ERR_NOMEM, "%zu tables", s->n_instances);
+    *n_active = 0;
+    for (size_t i = 0; i < s->n_instances; i++) {
+        struct instance *in = s->instances[i];
+
+        if (in->is_known && !in->is_gone && in->change_object != 0 && in->table.refused == NULL &&
+            log_clip(in, lo, hi, &after, &last))
+            candidates[n++] = in;
+    }
+    if (n == 1)
+        s->active[(*n_active)++] = candidates[0]; /* its page tells as cheaply */
+    for (size_t i = 0; n > 1 && i < n && rc == 0; i += PROBES_AT_ONCE)
+        rc = probe_some(s, lo, hi, candidates + i, n - i < PROBES_AT_ONCE ? n - i : PROBES_AT_ONCE,
+                        n_active, e);
+    free(candidates);
+    return rc;
+}
+
+/* ---- giving rows on ---- */
+
+static void
+enter_transaction(const struct window *w, struct transaction *t, const struct position *p)
+{
+    struct lsn lsn;
+
+    memcpy(lsn.b, p->b, LSN_SIZE);
+    if (t->n > 0 && lsn_compare(&lsn, &t->lsn) == 0)
+        return;
+    t->lsn = lsn;
+    t->n++;
+    t->records = 0;
+    while (t->next < w->n && lsn_compare(&w->map[t->next].lsn, &lsn) < 0)
+        t->next++;
+    t->mapping =
+        t->next < w->n && lsn_compare(&w->map[t->next].lsn, &lsn) == 0 ? &w->map[t->next] : NULL;
+}
+
+/* The operation a row is about; the second half of an update is named by its first. */
+static int
+operation_of(const struct position *p)
+{
+    struct position_sqlserver at;
+
+    position_to_sqlserver(p, &at);
+    return at.operation;
+}
+
+/* Both rows of an update differ in the operation only. */
+static bool
+is_pair(const struct position *before, const struct position *after)
+{
+    struct position_sqlserver b;
+    struct position expected;
+
+    position_to_sqlserver(before, &b);
+    b.operation = CT_UPDATE_AFTER;
+    position_from_sqlserver(&b, &expected);
+    return position_compare(&expected, after) == 0;
+}
+
+/* Builds the event of the instance's next row or pair and gives it on. */
+static int
+give_next(struct instance *in, const struct window *w, struct transaction *t,
+          const struct source_sink *sink, struct err *e)
+{
+    struct page *p = &in->page;
+    const struct value *values = p->values + in->next * in->n_columns;
+    struct event ev = {.position = p->positions[in->next]};
+    int operation = operation_of(&ev.position);
+
+    enter_transaction(w, t, &ev.position);
+    in->next++;
+    if (operation == CT_UPDATE_BEFORE) {
+        if (in->next == p->n_rows || !is_pair(&ev.position, &p->positions[in->next]))
+            return err_set(e, ERR_PROTOCOL, "%s: the first row of an update stands alone",
+                           in->table.instance);
+        ev.before = values;
+        values = p->values + in->next * in->n_columns;
+        ev.position = p->positions[in->next];
+        in->next++;
+    }
+    if (operation == CT_DELETE) {
+        ev.operation = EVENT_DELETE;
+        ev.before = values;
+    } else {
+        ev.operation = operation == CT_INSERT ? EVENT_INSERT : EVENT_UPDATE;
+        ev.after = values;
+    }
+    ev.n_before = ev.before != NULL ? in->n_columns : 0;
+    ev.n_after = ev.after != NULL ? in->n_columns : 0;
+    ev.record_number = ++t->records;
+    if (t->mapping != NULL) {
+        ev.commit_real_ns = t->mapping->commit_real_ns;
+        ev.transaction_id_size = t->mapping->tran_id_size;
+        memcpy(ev.transaction_id, t->mapping->tran_id, t->mapping->tran_id_size);
+    }
+    return sink->change(sink->arg, &in->table, &ev, e);
+}
+
+static const struct position *
+head_of(const struct instance *in)
+{
+    return &in->page.positions[in->next];
+}
+
+/* The active instance with the lowest next row, and the lowest of the others. */
+static struct instance *
+lowest(struct instance *const *active, size_t n, const struct position **second)
+{
+    struct instance *first = active[0];
+
+    *second = NULL;
+    for (size_t i = 1; i < n; i++) {
+        if (position_compare(head_of(active[i]), head_of(first)) < 0) {
+            *second = head_of(first);
+            first = active[i];
+        } else if (*second == NULL || position_compare(head_of(active[i]), *second) < 0) {
+            *second = head_of(active[i]);
+        }
+    }
+    return first;
+}
+
+static void
+drop_empty(struct sqlserver *s, size_t *n)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < *n; i++)
+        if (s->active[i]->next < s->active[i]->page.n_rows)
+            s->active[kept++] = s->active[i];
+    *n = kept;
+}
+
+/* k-way merge by position.  Invariant: no row is given before one with a lower position. */
+static int
+merge(struct sqlserver *s, size_t n, const struct lsn *hi, size_t target, struct transaction *t,
+      const struct source_sink *sink, struct err *e)
+{
+    drop_empty(s, &n);
+    while (n > 0) {
+        const struct position *second;
+        struct instance *in = lowest(s->active, n, &second);
+
+        do {
+            if (give_next(in, &s->window, t, sink, e) != 0)
+                return -1;
+        } while (in->next < in->page.n_rows &&
+                 (second == NULL || position_compare(head_of(in), second) < 0));
+        if (in->next < in->page.n_rows)
+            continue;
+        if (!in->is_last_page && log_page_next(s, in, hi, target, e) != 0)
+            return -1;
+        drop_empty(s, &n);
+    }
+    return 0;
+}
+
+static int
+read_window(struct sqlserver *s, const struct lsn *lo, const struct lsn *hi, struct transaction *t,
+            const struct source_sink *sink, struct err *e)
+{
+    size_t target;
+    size_t n;
+
+    if (find_active(s, lo, hi, &n, e) != 0)
+        return -1;
+    if (n == 0)
+        return 0;
+    target = PAGE_BYTES_TOTAL / n;
+    if (target > PAGE_BYTES_MAX)
+        target = PAGE_BYTES_MAX;
+    if (target < PAGE_BYTES_MIN)
+        target = PAGE_BYTES_MIN;
+    for (size_t i = 0; i < n; i++)
+        if (log_page_first(s, s->active[i], lo, hi, target, e) != 0)
+            return -1;
+    if (merge(s, n, hi, target, t, sink, e) != 0)
+        return -1;
+    /* Cleanup may have run between the first check and the last page. */
+    return poll_low_water(s, lo, e);
+}
+
+static void
+fill_status(const struct sqlserver *s, const struct lsn *at, int64_t commit_real_ns,
+            struct source_status *status)
+{
+    status->more = lsn_compare(at, &s->newest) < 0;
+    position_lsn_complete(s->newest.b, &status->newest);
+    status->newest_commit_real_ns = commit_real_ns;
+    status->lag_ns = status->more && commit_real_ns != 0 && s->server_ns > commit_real_ns
+                         ? s->server_ns - commit_real_ns
+                         : 0;
+    memset(&status->oldest, 0, sizeof(status->oldest));
+    for (size_t i = 0; i < s->n_instances; i++)
+        if (s->instances[i]->change_object != 0 &&
+            memcmp(s->instances[i]->start.b, status->oldest.b, LSN_SIZE) > 0)
+            memcpy(status->oldest.b, s->instances[i]->start.b, LSN_SIZE);
+}
+
+int
+log_follow(struct source *base, const struct position *from, const struct source_sink *sink,
+           struct source_status *status, struct err *e)
+{
+    struct sqlserver *s = (struct sqlserver *)base;
+    struct transaction t = {.n = 0};
+    struct position complete;
+    const struct mapping *top;
+    struct lsn lo;
+
+    lsn_complete_of(from, &lo);
+    if (poll_window(s, from, &lo, sink, e) != 0)
+        return -1;
+    if (s->window.n == 0) {
+        fill_status(s, &lo, 0, status);
+        return 0;
+    }
+    top = &s->window.map[s->window.n - 1];
+    if (read_window(s, &lo, &top->lsn, &t, sink, e) != 0)
+        return -1;
+    position_lsn_complete(top->lsn.b, &complete);
+    fill_status(s, &top->lsn, top->commit_real_ns, status);
+    return sink->complete(sink->arg, &complete, top->commit_real_ns, t.n, e);
+}

@@ -1,0 +1,241 @@
+#include "capture/sqlserver/db.h"
+#include "capture/sqlserver/sqlserver.h"
+#include "common/err.h"
+#include "common/task.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NAME_MAX_BYTES 520 /* sysname: 128 characters */
+#define FIRST_PAGE     256U
+
+/* ---- identity ---- */
+
+int
+meta_identity(struct sqlserver *s, struct source_identity *out, struct err *e)
+{
+    bool is_enabled = false;
+    int rc;
+
+    if (db_query(s->db,
+                 "SELECT CONVERT(nvarchar(128), @@SERVERNAME), DB_NAME(), "
+                 "CONVERT(nvarchar(30), d.create_date, 126), d.collation_name, d.is_cdc_enabled "
+                 "FROM sys.databases AS d WHERE d.name = DB_NAME()",
+                 e) != 0)
+        return -1;
+    while ((rc = db_next(s->db, e)) == 1) {
+        db_text(s->db, 0, out->server, sizeof(out->server));
+        db_text(s->db, 1, out->database, sizeof(out->database));
+        db_text(s->db, 2, out->created, sizeof(out->created));
+        db_text(s->db, 3, s->collation, sizeof(s->collation));
+        is_enabled = db_int(s->db, 4) != 0;
+    }
+    if (rc < 0 || db_result(s->db, e) < 0)
+        return -1;
+    s->fold_case = strstr(s->collation, "_CI") != NULL;
+    if (!is_enabled) {
+        err_set(e, ERR_CDC_OFF, "change data capture is not enabled for database '%s'",
+                out->database);
+        return err_hint(e,
+                        "run in it: EXEC sys.sp_cdc_enable_db (on Amazon RDS: EXEC "
+                        "msdb.dbo.rds_cdc_enable_db '%s'), then sys.sp_cdc_enable_table for "
+                        "each table",
+                        out->database);
+    }
+    return 0;
+}
+
+/* ---- instances ---- */
+
+void
+meta_instance_free(struct instance **in)
+{
+    struct instance *i = *in;
+
+    if (i == NULL)
+        return;
+    for (uint16_t c = 0; i->types != NULL && c < i->n_columns; c++)
+        free(i->types[c].collation);
+    catalog_table_free(&i->table.def);
+    free(i->table.instance);
+    free(i->table.refused);
+    free(i->types);
+    free(i->ordinals);
+    free(i->select_list);
+    page_free(&i->page);
+    free(i);
+    *in = NULL;
+}
+
+int
+meta_refuse(struct instance *in, const char *why, struct err *e)
+{
+    if (in->table.refused != NULL)
+        return 0;
+    in->table.refused = strdup(why);
+    return in->table.refused != NULL ? 0 : err_set(e, ERR_NOMEM, "refuse %s", in->table.instance);
+}
+
+static struct instance *
+find_instance(struct sqlserver *s, int32_t change_object, int32_t source_object)
+{
+    for (size_t i = 0; i < s->n_instances; i++)
+        if (s->instances[i]->change_object == change_object &&
+            s->instances[i]->source_object == source_object)
+            return s->instances[i];
+    return NULL;
+}
+
+static struct instance *
+add_instance(struct sqlserver *s, const char *schema, const char *name, const char *instance,
+             struct err *e)
+{
+    struct instance **list =
+        realloc(s->instances, (s->n_instances + 1) * sizeof(struct instance *));
+    struct instance *in = calloc(1, sizeof(*in));
+
+    if (list != NULL)
+        s->instances = list;
+    if (in != NULL)
+        in->table.def = calloc(1, sizeof(*in->table.def));
+    if (list == NULL || in == NULL || in->table.def == NULL)
+        goto fail;
+    in->table.def->schema = strdup(schema);
+    in->table.def->name = strdup(name);
+    in->table.instance = strdup(instance);
+    in->page_rows = FIRST_PAGE;
+    if (in->table.def->schema == NULL || in->table.def->name == NULL || in->table.instance == NULL)
+        goto fail;
+    s->instances[s->n_instances++] = in;
+    return in;
+
+fail:
+    meta_instance_free(&in);
+    err_set(e, ERR_NOMEM, "table %s.%s", schema, name);
+    return NULL;
+}
+
+/* A row of: schema, table, source object, change object, instance, start LSN.  The last three are
+   NULL for a table without change data capture. */
+static int
+take_instance(struct sqlserver *s, struct err *e)
+{
+    char schema[NAME_MAX_BYTES];
+    char name[NAME_MAX_BYTES];
+    char instance[NAME_MAX_BYTES];
+    char why[1400];
+    int32_t source_object = (int32_t)db_int(s->db, 2);
+    int32_t change_object = (int32_t)db_int(s->db, 3);
+    struct instance *in;
+
+    db_text(s->db, 0, schema, sizeof(schema));
+    db_text(s->db, 1, name, sizeof(name));
+    db_text(s->db, 4, instance, sizeof(instance));
+    if (strcmp(schema, "cdc") == 0 || !task_selects(s->config.task, schema, name, s->fold_case))
+        return 0;
+    in = find_instance(s, change_object, source_object);
+    if (in == NULL) {
+        in = add_instance(s, schema, name, instance, e);
+        if (in == NULL)
+            return -1;
+        in->change_object = change_object;
+        in->source_object = source_object;
+    }
+    in->is_seen = true;
+    if (change_object != 0) {
+        if (!lsn_read(s->db, 5, &in->start))
+            return err_set(e, ERR_PROTOCOL, "capture instance %s has no start_lsn", instance);
+        return 0;
+    }
+    (void)snprintf(why, sizeof(why),
+                   "change data capture is not enabled for the table: run EXEC "
+                   "sys.sp_cdc_enable_table @source_schema = N'%s', @source_name = N'%s', "
+                   "@role_name = NULL",
+                   schema, name);
+    return meta_refuse(in, why, e);
+}
+
+static int
+compare_instances(const void *a, const void *b)
+{
+    const struct instance *x = *(struct instance *const *)a;
+    const struct instance *y = *(struct instance *const *)b;
+    int c = strcmp(x->table.def->schema, y->table.def->schema);
+
+    if (c == 0)
+        c = strcmp(x->table.def->name, y->table.def->name);
+    if (c == 0)
+        c = lsn_compare(&x->start, &y->start);
+    if (c == 0)
+        c = (x->change_object > y->change_object) - (x->change_object < y->change_object);
+    return c;
+}
+
+/* Invariant: of the instances of one table, only the last (newest start LSN, then newest object)
+   is open-ended; each other one ends where its follower starts. */
+void
+meta_arrange(struct sqlserver *s)
+{
+    if (s->n_instances > 1)
+        qsort(s->instances, s->n_instances, sizeof(struct instance *), compare_instances);
+    for (size_t i = 0; i + 1 < s->n_instances; i++) {
+        struct instance *in = s->instances[i];
+        const struct instance *next = s->instances[i + 1];
+
+        if (in->has_until || in->source_object != next->source_object || next->change_object == 0 ||
+            next->is_gone)
+            continue;
+        in->has_until = true;
+        in->until = next->start;
+    }
+}
+
+/* A table that got its first instance since is no longer refused for having none. */
+static void
+drop_placeholders(struct sqlserver *s)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < s->n_instances; i++) {
+        if (s->instances[i]->change_object == 0 && !s->instances[i]->is_seen &&
+            s->instances[i]->table.user == NULL)
+            meta_instance_free(&s->instances[i]);
+        else
+            s->instances[kept++] = s->instances[i];
+    }
+    s->n_instances = kept;
+}
+
+int
+meta_load(struct sqlserver *s, struct err *e)
+{
+    int rc;
+
+    for (size_t i = 0; i < s->n_instances; i++)
+        s->instances[i]->is_seen = false;
+    if (db_query(s->db,
+                 "SELECT s.name, t.name, t.object_id, c.object_id, c.capture_instance, c.start_lsn "
+                 "FROM sys.tables AS t JOIN sys.schemas AS s ON s.schema_id = t.schema_id "
+                 "LEFT JOIN cdc.change_tables AS c ON c.source_object_id = t.object_id "
+                 "WHERE t.is_ms_shipped = 0",
+                 e) != 0)
+        return err_context(e, "list the tables");
+    while ((rc = db_next(s->db, e)) == 1)
+        if (take_instance(s, e) != 0)
+            return -1;
+    if (rc < 0 || db_result(s->db, e) < 0)
+        return err_context(e, "list the tables");
+    for (size_t i = 0; i < s->n_instances; i++)
+        s->instances[i]->is_gone = !s->instances[i]->is_seen;
+    drop_placeholders(s);
+    for (size_t i = 0; i < s->n_instances; i++) {
+        struct instance *in = s->instances[i];
+
+        if (in->change_object != 0 && in->types == NULL && !in->is_gone &&
+            in->table.refused == NULL && meta_columns(s, in, e) != 0)
+            return err_context(e, "read the columns of %s", in->table.instance);
+    }
+    meta_arrange(s);
+    return 0;
+}

@@ -1,0 +1,74 @@
+#include "capture/sqlserver/db.h"
+#include "capture/sqlserver/sqlserver.h"
+#include "common/err.h"
+
+#include <stdlib.h>
+
+#define PAGE_ROWS_MIN 16U
+#define PAGE_ROWS_MAX 8192U
+
+int
+page_begin(struct page *p, size_t rows, size_t n_columns, struct err *e)
+{
+    struct value *values;
+    struct position *positions;
+
+    p->n_rows = 0;
+    arena_reset(&p->arena);
+    if (rows <= p->capacity)
+        return 0;
+    values = realloc(p->values, rows * (n_columns > 0 ? n_columns : 1) * sizeof(*values));
+    if (values == NULL)
+        return err_set(e, ERR_NOMEM, "page of %zu rows", rows);
+    p->values = values;
+    positions = realloc(p->positions, rows * sizeof(*positions));
+    if (positions == NULL)
+        return err_set(e, ERR_NOMEM, "page of %zu rows", rows);
+    p->positions = positions;
+    p->capacity = rows;
+    return 0;
+}
+
+void
+page_free(struct page *p)
+{
+    free(p->values);
+    free(p->positions);
+    arena_free(&p->arena);
+    *p = (struct page){.values = NULL};
+}
+
+int
+page_decode(struct sqlserver *s, struct instance *in, int column, struct err *e)
+{
+    struct value *row = in->page.values + in->page.n_rows * in->n_columns;
+
+    for (uint16_t i = 0; i < in->n_columns; i++) {
+        size_t size;
+        const void *data = db_data(s->db, column + i, &size);
+
+        if (type_decode(db_type(s->db, column + i), in->types[i].is_text, data, size,
+                        &in->page.arena, &row[i], e) != 0) {
+            err_context(e, "%s.%s, column %s", in->table.def->schema, in->table.def->name,
+                        in->table.def->columns[i].name);
+            if (e->code == ERR_DATA)
+                (void)meta_refuse(in, e->text, NULL);
+            return -1;
+        }
+    }
+    return 0;
+}
+
+uint32_t
+page_next_rows(const struct page *p, uint16_t n_columns, size_t target)
+{
+    size_t row = n_columns * sizeof(struct value) + sizeof(struct position);
+    size_t rows;
+
+    if (p->n_rows > 0)
+        row += p->arena.used / p->n_rows;
+    rows = target / row;
+    if (rows < PAGE_ROWS_MIN)
+        return PAGE_ROWS_MIN;
+    return rows < PAGE_ROWS_MAX ? (uint32_t)rows : PAGE_ROWS_MAX;
+}

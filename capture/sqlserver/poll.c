@@ -1,0 +1,319 @@
+#include "capture/sqlserver/poll.h"
+
+#include "capture/sqlserver/db.h"
+#include "common/clock.h"
+#include "common/err.h"
+#include "common/task.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define CHANGE_TABLES "SELECT c.object_id, c.start_lsn FROM cdc.change_tables AS c"
+
+/* ---- times ---- */
+
+static int64_t
+value_ns(const struct value *v)
+{
+    return v->datetime.seconds * NS_PER_S + v->datetime.nanos;
+}
+
+/* A date and time of the current row; false for NULL or another type. */
+static bool
+read_time(struct sqlserver *s, int column, struct value *out)
+{
+    size_t size;
+    const void *data = db_data(s->db, column, &size);
+
+    /* No time needs the arena. */
+    return type_decode(db_type(s->db, column), false, data, size, NULL, out, NULL) == 0 &&
+           (out->kind == VALUE_DATETIME || out->kind == VALUE_DATETIMEOFFSET);
+}
+
+/* ---- the answers of a poll, in the order of the batch ---- */
+
+static int
+take_clock(struct sqlserver *s, int64_t *offset_ns, struct err *e)
+{
+    struct value now = {.kind = VALUE_NULL};
+    int rc;
+
+    *offset_ns = 0;
+    while ((rc = db_next(s->db, e)) == 1)
+        if (read_time(s, 0, &now)) {
+            s->server_ns = value_ns(&now);
+            *offset_ns = (int64_t)now.datetime.offset_min * 60 * NS_PER_S;
+        }
+    return rc;
+}
+
+/* lsn_time_mapping keeps the server's local time, without zone. */
+static void
+take_mapping(struct sqlserver *s, int64_t offset_ns, struct mapping *m)
+{
+    struct value end = {.kind = VALUE_NULL};
+    size_t size;
+    const void *id = db_data(s->db, 2, &size);
+
+    m->commit_real_ns = read_time(s, 1, &end) ? value_ns(&end) - offset_ns : 0;
+    m->tran_id_size = (uint8_t)(size < sizeof(m->tran_id) ? size : sizeof(m->tran_id));
+    if (id != NULL)
+        memcpy(m->tran_id, id, m->tran_id_size);
+    else
+        m->tran_id_size = 0;
+}
+
+static int
+take_window(struct sqlserver *s, int64_t offset_ns, const struct lsn *lo, struct err *e)
+{
+    struct window *w = &s->window;
+    int rc;
+
+    w->n = 0;
+    while ((rc = db_next(s->db, e)) == 1) {
+        struct mapping *m = &w->map[w->n];
+        const struct lsn *before = w->n > 0 ? &w->map[w->n - 1].lsn : lo;
+
+        if (w->n == w->limit || !lsn_read(s->db, 0, &m->lsn) || lsn_compare(&m->lsn, before) <= 0)
+            return err_set(e, ERR_PROTOCOL, "cdc.lsn_time_mapping is not in order");
+        take_mapping(s, offset_ns, m);
+        w->n++;
+    }
+    return rc;
+}
+
+static int
+take_newest(struct sqlserver *s, struct err *e)
+{
+    int rc;
+
+    memset(&s->newest, 0, sizeof(s->newest));
+    while ((rc = db_next(s->db, e)) == 1)
+        (void)lsn_read(s->db, 0, &s->newest);
+    return rc;
+}
+
+/* Brings the start LSNs up to date and says by a digest whether tables came or went. */
+static int
+take_change_tables(struct sqlserver *s, uint64_t *digest, struct err *e)
+{
+    int rc;
+
+    *digest = 1;
+    for (size_t i = 0; i < s->n_instances; i++)
+        s->instances[i]->is_seen = s->instances[i]->change_object == 0;
+    while ((rc = db_next(s->db, e)) == 1) {
+        int32_t object = (int32_t)db_int(s->db, 0);
+
+        /* The order of rows is not given: a sum of mixed numbers does not depend on it. */
+        *digest += ((uint64_t)(uint32_t)object + 1) * 0x9E3779B97F4A7C15ULL;
+        for (size_t i = 0; i < s->n_instances; i++)
+            if (s->instances[i]->change_object == object) {
+                (void)lsn_read(s->db, 1, &s->instances[i]->start);
+                s->instances[i]->is_seen = true;
+            }
+    }
+    if (rc == 0)
+        for (size_t i = 0; i < s->n_instances; i++)
+            s->instances[i]->is_gone = !s->instances[i]->is_seen;
+    return rc;
+}
+
+/* The window comes before the list of change tables: whatever table has changes in the window was
+   enabled before its LSNs were scanned, so the list that is read later shows it. */
+static int
+run_poll(struct sqlserver *s, const struct lsn *lo, uint64_t *digest, struct err *e)
+{
+    int64_t offset_ns = 0;
+    const char *text;
+
+    sql_reset(&s->q);
+    sql_add(&s->q,
+            "SELECT SYSDATETIMEOFFSET(); SELECT TOP (%u) m.start_lsn, m.tran_end_time, m.tran_id "
+            "FROM cdc.lsn_time_mapping AS m WHERE m.start_lsn > ",
+            s->window.limit);
+    sql_add_binary(&s->q, lo->b, LSN_SIZE);
+    sql_add(
+        &s->q,
+        " ORDER BY m.start_lsn; SELECT MAX(start_lsn) FROM cdc.lsn_time_mapping; " CHANGE_TABLES);
+    text = sql_text(&s->q, e);
+    if (text == NULL || db_query(s->db, text, e) != 0 || take_clock(s, &offset_ns, e) != 0 ||
+        db_result(s->db, e) != 1 || take_window(s, offset_ns, lo, e) != 0 ||
+        db_result(s->db, e) != 1 || take_newest(s, e) != 0 || db_result(s->db, e) != 1 ||
+        take_change_tables(s, digest, e) != 0 || db_result(s->db, e) != 0)
+        return err_context(e, "look at the log");
+    return 0;
+}
+
+/* ---- checks ---- */
+
+static int
+gap(const struct instance *in, const struct lsn *from, const char *why, struct err *e)
+{
+    char a[LSN_TEXT_SIZE];
+    char b[LSN_TEXT_SIZE];
+    struct lsn end = in->start;
+
+    if (in->is_gone)
+        memset(&end, 0xFF, sizeof(end));
+    else
+        lsn_decrement(&end);
+    err_set(e, ERR_GAP, "table %s.%s: changes from LSN %s to %s are lost: %s",
+            in->table.def->schema, in->table.def->name, lsn_text(from, a),
+            in->is_gone ? "the end" : lsn_text(&end, b), why);
+    return err_hint(e, "load the tables anew: stop the task, remove its state directory, start it; "
+                       "and raise the cleanup job's retention (sys.sp_cdc_change_job @job_type = "
+                       "'cleanup', @retention = minutes) so that it outlasts an outage");
+}
+
+/* Everything behind lo must still be there, for each instance in its own range. */
+static int
+check_low_water(struct sqlserver *s, const struct lsn *lo, struct err *e)
+{
+    struct lsn all;
+    struct lsn after;
+    struct lsn last;
+
+    memset(&all, 0xFF, sizeof(all));
+    for (size_t i = 0; i < s->n_instances; i++) {
+        const struct instance *in = s->instances[i];
+
+        if (!in->is_known || in->change_object == 0 || in->table.refused != NULL)
+            continue;
+        after = lsn_compare(lo, &in->since) > 0 ? *lo : in->since;
+        last = all;
+        if (in->has_until)
+            last = in->until;
+        lsn_increment(&after); /* the next one needed */
+        if (in->has_until && lsn_compare(&after, &last) >= 0)
+            continue; /* read to its end */
+        if (in->is_gone)
+            return gap(in, &after, "its capture instance was dropped", e);
+        if (lsn_compare(&in->start, &after) > 0)
+            return gap(in, &after, "the cleanup job has removed them", e);
+    }
+    return 0;
+}
+
+static int
+check_history(const struct sqlserver *s, const struct lsn *lo, struct err *e)
+{
+    char a[LSN_TEXT_SIZE];
+    char b[LSN_TEXT_SIZE];
+    struct lsn top = s->newest;
+
+    for (size_t i = 0; i < s->n_instances; i++)
+        if (lsn_compare(&s->instances[i]->start, &top) > 0)
+            top = s->instances[i]->start;
+    if (lsn_compare(&top, lo) >= 0)
+        return 0;
+    err_set(e, ERR_HISTORY,
+            "everything up to LSN %s was read from database '%s', but its newest is %s now",
+            lsn_text(lo, a), s->config.task->source.database_name, lsn_text(&top, b));
+    return err_hint(e, "the database was restored to an older point, or another one answers under "
+                       "its name; load anew: stop the task, remove its state directory, start it");
+}
+
+/* ---- new tables ---- */
+
+static void
+next_position(const struct position *from, struct position *out)
+{
+    *out = *from;
+    for (int i = POSITION_SIZE - 1; i >= 0; i--)
+        if (++out->b[i] != 0)
+            break;
+}
+
+static struct instance *
+follower_of(struct sqlserver *s, const struct instance *in)
+{
+    for (size_t i = 0; i < s->n_instances; i++)
+        if (s->instances[i] != in && s->instances[i]->source_object == in->source_object &&
+            s->instances[i]->has_until && s->instances[i]->change_object != 0 &&
+            lsn_compare(&s->instances[i]->until, &in->start) == 0)
+            return s->instances[i];
+    return NULL;
+}
+
+/* Tells the sink of an instance seen for the first time.  Its changes count from its start LSN, or
+   from where we are when that lies behind us. */
+static int
+announce(struct sqlserver *s, struct instance *in, const struct position *from,
+         const struct lsn *lo, const struct source_sink *sink, struct err *e)
+{
+    struct instance *old = follower_of(s, in);
+
+    if (lsn_compare(&in->start, lo) > 0) {
+        memset(&in->table.since, 0, sizeof(in->table.since));
+        memcpy(in->table.since.b, in->start.b, LSN_SIZE);
+    } else {
+        next_position(from, &in->table.since);
+    }
+    lsn_complete_of(&in->table.since, &in->since);
+    in->is_known = true;
+    return sink->definition(sink->arg, &in->table, old != NULL ? &old->table : NULL,
+                            &in->table.since, e);
+}
+
+static int
+announce_new(struct sqlserver *s, const struct position *from, const struct lsn *lo,
+             const struct source_sink *sink, struct err *e)
+{
+    for (size_t i = 0; i < s->n_instances; i++) {
+        struct instance *in = s->instances[i];
+
+        if (in->is_known || in->is_gone || in->change_object == 0 ||
+            (in->has_until && lsn_compare(&in->until, lo) <= 0))
+            continue;
+        if (announce(s, in, from, lo, sink, e) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int
+make_room(struct sqlserver *s, struct err *e)
+{
+    struct instance **active = realloc(s->active, (s->n_instances + 1) * sizeof(struct instance *));
+
+    if (active == NULL)
+        return err_set(e, ERR_NOMEM, "%zu tables", s->n_instances);
+    s->active = active;
+    return 0;
+}
+
+/* ---- the poll ---- */
+
+int
+poll_window(struct sqlserver *s, const struct position *from, const struct lsn *lo,
+            const struct source_sink *sink, struct err *e)
+{
+    uint32_t asked = s->window.limit;
+    uint64_t digest = 0;
+
+    if (run_poll(s, lo, &digest, e) != 0)
+        return -1;
+    if (digest != s->change_tables || s->active == NULL) {
+        if (meta_load(s, e) != 0 || make_room(s, e) != 0)
+            return -1;
+        s->change_tables = digest;
+    }
+    if (check_history(s, lo, e) != 0 || announce_new(s, from, lo, sink, e) != 0 ||
+        check_low_water(s, lo, e) != 0)
+        return -1;
+    if (s->window.n == asked && asked < WINDOW_MAX)
+        s->window.limit = asked * 2;
+    return 0;
+}
+
+int
+poll_low_water(struct sqlserver *s, const struct lsn *lo, struct err *e)
+{
+    uint64_t digest;
+
+    if (db_query(s->db, CHANGE_TABLES, e) != 0 || take_change_tables(s, &digest, e) != 0 ||
+        db_result(s->db, e) != 0)
+        return err_context(e, "look at the low-water mark");
+    return check_low_water(s, lo, e);
+}

@@ -1,0 +1,193 @@
+#include "capture/sqlserver/sqlserver.h"
+
+#include "capture/sqlserver/db.h"
+#include "common/err.h"
+#include "common/task.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *
+lsn_text(const struct lsn *l, char buf[LSN_TEXT_SIZE])
+{
+    const uint8_t *b = l->b;
+
+    (void)snprintf(buf, LSN_TEXT_SIZE, "%02x%02x%02x%02x:%02x%02x%02x%02x:%02x%02x", b[0], b[1],
+                   b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9]);
+    return buf;
+}
+
+void
+lsn_complete_of(const struct position *p, struct lsn *out)
+{
+    struct position all;
+
+    memcpy(out->b, p->b, LSN_SIZE);
+    position_lsn_complete(out->b, &all);
+    if (position_compare(p, &all) < 0)
+        lsn_decrement(out);
+}
+
+void
+lsn_decrement(struct lsn *l)
+{
+    for (int i = LSN_SIZE - 1; i >= 0; i--)
+        if (l->b[i]-- != 0)
+            break;
+}
+
+void
+lsn_increment(struct lsn *l)
+{
+    for (int i = LSN_SIZE - 1; i >= 0; i--)
+        if (++l->b[i] != 0)
+            break;
+}
+
+bool
+lsn_read(struct db *db, int column, struct lsn *out)
+{
+    size_t size;
+    const void *data = db_data(db, column, &size);
+
+    if (data == NULL || size != LSN_SIZE)
+        return false;
+    memcpy(out->b, data, LSN_SIZE);
+    return true;
+}
+
+static int
+engine_open(const struct source_config *config, struct source **out, struct err *e)
+{
+    struct sqlserver *s = calloc(1, sizeof(*s));
+
+    if (s == NULL)
+        return err_set(e, ERR_NOMEM, "SQL Server engine");
+    s->base.engine = &sqlserver_engine;
+    s->config = *config;
+    s->window.limit = WINDOW_FIRST;
+    *out = &s->base;
+    return 0;
+}
+
+static void
+engine_close(struct source **base)
+{
+    struct sqlserver *s = (struct sqlserver *)*base;
+
+    if (s == NULL)
+        return;
+    db_close(&s->db);
+    for (size_t i = 0; i < s->n_instances; i++)
+        meta_instance_free(&s->instances[i]);
+    free(s->instances);
+    free(s->listing);
+    free(s->active);
+    sql_free(&s->q);
+    free(s);
+    *base = NULL;
+}
+
+/* A login refused after one that worked is a fail-over in progress, not a wrong password. */
+static int
+soften(const struct sqlserver *s, struct err *e)
+{
+    if (s->was_connected && e->code == ERR_LOGIN) {
+        e->code = ERR_CONNECT;
+        return err_context(e, "login refused although it worked before");
+    }
+    return -1;
+}
+
+static int
+engine_connect(struct source *base, struct source_identity *identity, struct err *e)
+{
+    struct sqlserver *s = (struct sqlserver *)base;
+    struct db_config config = {
+        .endpoint = &s->config.task->source,
+        .application = "weir-capture",
+        .private_directory = s->config.private_directory,
+        .stop_fd = s->config.stop_fd,
+        .beat = s->config.beat,
+        .beat_arg = s->config.beat_arg,
+    };
+
+    memset(identity, 0, sizeof(*identity));
+    db_close(&s->db);
+    if (db_open(&config, &s->db, e) != 0 || meta_identity(s, identity, e) != 0) {
+        db_close(&s->db);
+        return soften(s, e);
+    }
+    s->was_connected = true;
+    return 0;
+}
+
+/* A change table holds everything from its start LSN on, that LSN included. */
+static void
+set_since_start(struct instance *in)
+{
+    memset(&in->table.since, 0, sizeof(in->table.since));
+    memcpy(in->table.since.b, in->start.b, LSN_SIZE);
+    lsn_complete_of(&in->table.since, &in->since);
+}
+
+static int
+engine_tables(struct source *base, struct source_table ***out, size_t *n, struct err *e)
+{
+    struct sqlserver *s = (struct sqlserver *)base;
+
+    if (meta_load(s, e) != 0)
+        return -1;
+    free(s->listing);
+    s->listing = calloc(s->n_instances + 1, sizeof(struct source_table *));
+    if (s->listing == NULL)
+        return err_set(e, ERR_NOMEM, "%zu tables", s->n_instances);
+    for (size_t i = 0; i < s->n_instances; i++) {
+        struct instance *in = s->instances[i];
+
+        if (!in->is_known)
+            set_since_start(in);
+        s->listing[i] = &in->table;
+    }
+    *out = s->listing;
+    *n = s->n_instances;
+    return 0;
+}
+
+static void
+engine_known(struct source *base, struct source_table *t, const struct position *since)
+{
+    struct instance *in = (struct instance *)t;
+
+    (void)base;
+    in->is_known = true;
+    in->table.since = *since;
+    lsn_complete_of(since, &in->since);
+}
+
+static int
+engine_confirm(struct source *base, const struct position *position, struct err *e)
+{
+    /* Change tables forget by age, on the server's own schedule. */
+    (void)base;
+    (void)position;
+    (void)e;
+    return 0;
+}
+
+const struct source_engine sqlserver_engine = {
+    .name = "sqlserver",
+    .open = engine_open,
+    .close = engine_close,
+    .connect = engine_connect,
+    .tables = engine_tables,
+    .known = engine_known,
+    .join = load_join,
+    .load_position = load_chunk_position,
+    .chunk_bound = load_chunk_bound,
+    .chunk_read = load_chunk_read,
+    .follow = log_follow,
+    .confirm = engine_confirm,
+    .check = check_source,
+};

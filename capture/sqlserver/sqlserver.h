@@ -1,0 +1,154 @@
+/*
+ * sqlserver - the inside of the SQL Server engine: what its files share.
+ *
+ * One struct instance is one capture instance (one cdc.<name>_CT table): a table that has two for
+ * a while has two of them, with ranges of LSNs that do not overlap.
+ */
+#ifndef WEIR_SQLSERVER_SQLSERVER_H
+#define WEIR_SQLSERVER_SQLSERVER_H
+
+#include "capture/source.h"
+#include "capture/sqlserver/arena.h"
+#include "capture/sqlserver/sql.h"
+#include "capture/sqlserver/types.h"
+
+struct db;
+
+extern const struct source_engine sqlserver_engine;
+
+struct lsn {
+    uint8_t b[LSN_SIZE];
+};
+
+static inline int
+lsn_compare(const struct lsn *a, const struct lsn *b)
+{
+    return memcmp(a->b, b->b, LSN_SIZE);
+}
+
+/* Text form "00000025:00000d08:0025". */
+#define LSN_TEXT_SIZE 24
+const char *lsn_text(const struct lsn *l, char buf[LSN_TEXT_SIZE]);
+
+/* Rows read and not yet given on: values[row * n_columns + column]. */
+struct page {
+    struct arena arena; /* texts and bytes */
+    struct value *values;
+    struct position *positions; /* of change rows */
+    size_t n_rows;
+    size_t capacity; /* rows */
+};
+
+struct instance {
+    struct source_table table; /* the public part, first */
+    int32_t change_object;     /* object_id of the change table */
+    int32_t source_object;
+    struct lsn start;   /* cdc.change_tables.start_lsn as last read: the low-water mark */
+    struct lsn since;   /* changes behind this LSN are wanted */
+    struct lsn until;   /* and before this one (exclusive), when has_until */
+    bool has_until;     /* a newer instance of the same table takes over */
+    bool is_known;      /* capture has been told */
+    bool is_gone;       /* dropped in the source */
+    bool is_seen;       /* in the list being read */
+    uint16_t n_columns; /* of the definition */
+    struct type_column *types;
+    uint16_t *ordinals; /* bit of each column in __$update_mask, from 1 */
+    char *select_list;  /* the columns' expressions */
+    struct page page;   /* reading position in the log, and rows of a load */
+    size_t next;        /* row of page to give next */
+    uint32_t page_rows; /* TOP of the next page */
+    bool is_last_page;
+};
+
+/* One row of cdc.lsn_time_mapping. */
+struct mapping {
+    struct lsn lsn;
+    int64_t commit_real_ns;
+    uint8_t tran_id[EVENT_MAX_TRANSACTION];
+    uint8_t tran_id_size;
+};
+
+#define WINDOW_FIRST 512U
+#define WINDOW_MAX   8192U
+
+struct window {
+    struct mapping map[WINDOW_MAX];
+    uint32_t n;
+    uint32_t limit; /* TOP of the next window */
+};
+
+struct sqlserver {
+    struct source base; /* first */
+    struct source_config config;
+    struct db *db;
+    bool was_connected; /* once in this process */
+    bool fold_case;     /* the database compares names without case */
+    char collation[132];
+    struct sql q;
+    struct instance **instances; /* sorted by schema, name, start LSN; owned */
+    size_t n_instances;
+    struct source_table **listing;
+    struct instance **active; /* those with rows in the window; room for all */
+    uint64_t change_tables;   /* digest of the list of change tables as last loaded */
+    struct window window;
+    struct lsn newest; /* MAX(start_lsn) of lsn_time_mapping, zero when there is none */
+    int64_t server_ns; /* the server's clock, UTC */
+    int64_t server_offset_ns;
+};
+
+/* ---- meta.c: the catalogue ---- */
+
+int meta_identity(struct sqlserver *s, struct source_identity *out, struct err *e);
+
+/* Reads selected tables and capture instances; keeps what is known already. */
+int meta_load(struct sqlserver *s, struct err *e);
+
+/* Reads one instance's columns into its definition and types; sets table.refused when the table
+   cannot be carried. */
+int meta_columns(struct sqlserver *s, struct instance *in, struct err *e);
+
+/* Orders the instances and gives each its end where a newer one takes over. */
+void meta_arrange(struct sqlserver *s);
+
+void meta_instance_free(struct instance **in);
+
+/* Why the table is refused; keeps the first reason. */
+int meta_refuse(struct instance *in, const char *why, struct err *e);
+
+/* ---- page.c ---- */
+
+/* Empties the page and makes room for rows of n_columns values. */
+int page_begin(struct page *p, size_t rows, size_t n_columns, struct err *e);
+void page_free(struct page *p);
+
+/* Decodes the current row's columns, the first at `column` of the result, into row n_rows. */
+int page_decode(struct sqlserver *s, struct instance *in, int column, struct err *e);
+
+/* How many rows the next page shall have, by the size of this one and a target in bytes. */
+uint32_t page_next_rows(const struct page *p, uint16_t n_columns, size_t target);
+
+/* ---- load.c, log.c, check.c: members of struct source_engine ---- */
+
+int load_join(struct source *base, struct position *out, struct err *e);
+void load_chunk_position(const struct position *join, uint64_t chunk, struct position *out);
+int load_chunk_bound(struct source *base, struct source_table *t, const struct source_key *from,
+                     uint32_t rows, struct source_key *out, struct err *e);
+int load_chunk_read(struct source *base, struct source_table *t, const struct source_key *from,
+                    const struct source_key *upto, const struct source_sink *sink, struct err *e);
+
+int log_follow(struct source *base, const struct position *from, const struct source_sink *sink,
+               struct source_status *status, struct err *e);
+
+int check_source(struct source *base, struct source_findings *findings, struct err *e);
+
+/* ---- sqlserver.c ---- */
+
+/* The last LSN that is complete at p: that of p when p is behind all of it, else the one before. */
+void lsn_complete_of(const struct position *p, struct lsn *out);
+void lsn_increment(struct lsn *l);
+void lsn_decrement(struct lsn *l);
+
+/* Reads a binary(10) of the current row; false for NULL.  Shorter values are refused as NULL. */
+bool lsn_read(struct db *db, int column, struct lsn *out);
+
+#endif

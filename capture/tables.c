@@ -1,0 +1,247 @@
+#include "capture/capture_internal.h"
+#include "common/catalog.h"
+#include "common/err.h"
+#include "common/log.h"
+#include "common/task.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- definitions ---- */
+
+static bool
+same_column(const struct column_def *a, const struct column_def *b)
+{
+    return strcmp(a->name, b->name) == 0 && strcmp(a->source_type, b->source_type) == 0 &&
+           a->type == b->type && a->length == b->length && a->precision == b->precision &&
+           a->scale == b->scale && a->nullable == b->nullable && a->is_lob == b->is_lob &&
+           a->is_fixed_text == b->is_fixed_text && a->key_ordinal == b->key_ordinal;
+}
+
+static bool
+same_definition(const struct table_def *a, const struct table_def *b)
+{
+    if (a->n_columns != b->n_columns)
+        return false;
+    for (uint16_t i = 0; i < a->n_columns; i++)
+        if (!same_column(&a->columns[i], &b->columns[i]))
+            return false;
+    return true;
+}
+
+/* The id and version of the state, if the definition is still the one written then. */
+static int
+take_known(struct capture *c, struct table_def *d, const struct state_table *known, bool *taken,
+           struct err *e)
+{
+    struct table_def *old = NULL;
+
+    *taken = false;
+    if (catalog_read(c->task->weir.state_directory, known->id, known->version, &old, e) != 0)
+        return e->code == ERR_NOT_FOUND ? 0 : -1;
+    if (same_definition(old, d)) {
+        d->id = known->id;
+        d->version = known->version;
+        *taken = true;
+    }
+    catalog_table_free(&old);
+    return 0;
+}
+
+/* By the catalogue: the newest version when it is the same, the next one when not, a new id for a
+   table that was never there. */
+static int
+take_catalogued(struct capture *c, struct table_def *d, struct err *e)
+{
+    struct table_def **list = NULL;
+    uint32_t highest = 0;
+    size_t n = 0;
+
+    if (catalog_read_all(c->task->weir.state_directory, &list, &n, e) != 0 &&
+        e->code != ERR_NOT_FOUND)
+        return -1;
+    d->id = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (list[i]->id > highest)
+            highest = list[i]->id;
+        if (strcmp(list[i]->schema, d->schema) == 0 && strcmp(list[i]->name, d->name) == 0) {
+            d->id = list[i]->id;
+            d->version = list[i]->version + (same_definition(list[i], d) ? 0 : 1);
+        }
+        catalog_table_free(&list[i]);
+    }
+    free(list);
+    if (d->id == 0) {
+        d->id = highest + 1;
+        d->version = 1;
+    }
+    return 0;
+}
+
+/* ---- members ---- */
+
+static struct member *
+add_member(struct capture *c, struct source_table *t, struct err *e)
+{
+    struct member **list = realloc(c->members, (c->n_members + 1) * sizeof(struct member *));
+    struct member *m = calloc(1, sizeof(*m));
+    size_t size = strlen(t->def->schema) + strlen(t->def->name) + 2;
+
+    if (list != NULL)
+        c->members = list;
+    if (m != NULL)
+        m->full_name = malloc(size);
+    if (list == NULL || m == NULL || m->full_name == NULL) {
+        free(m);
+        err_set(e, ERR_NOMEM, "table %s", t->def->name);
+        return NULL;
+    }
+    (void)snprintf(m->full_name, size, "%s.%s", t->def->schema, t->def->name);
+    m->source = t;
+    m->home = route_table(c, m->full_name);
+    c->members[c->n_members++] = m;
+    t->user = m;
+    return m;
+}
+
+int
+tables_join(struct capture *c, struct source_table *t, const struct state_table *known,
+            struct err *e)
+{
+    struct member *m = t->user;
+    bool taken = false;
+
+    if (m != NULL && m->stats != NULL)
+        return 0;
+    if (known != NULL && take_known(c, t->def, known, &taken, e) != 0)
+        return -1;
+    if (!taken && take_catalogued(c, t->def, e) != 0)
+        return -1;
+    if (catalog_write(c->task->weir.state_directory, t->def, e) != 0)
+        return err_context(e, "definition of %s.%s", t->def->schema, t->def->name);
+    stats_add(c->stage->stats, STAT_SCHEMA_LOADS, 1);
+    if (m == NULL)
+        m = add_member(c, t, e);
+    if (m == NULL)
+        return -1;
+    m->stats = stats_table(c->stage->stats, t->def->id, m->full_name);
+    log_info("table-joins", "table=%s id=%u version=%u columns=%u key=%u", m->full_name, t->def->id,
+             t->def->version, t->def->n_columns, t->def->n_key);
+    return 0;
+}
+
+int
+tables_refuse(struct capture *c, struct source_table *t, struct err *e)
+{
+    struct member *m = t->user != NULL ? t->user : add_member(c, t, e);
+    struct err why = ERR_INIT;
+
+    if (m == NULL)
+        return -1;
+    if (m->is_refused)
+        return 0;
+    m->is_refused = true;
+    if (m->stats == NULL && t->def->id == 0 && take_catalogued(c, t->def, e) != 0)
+        return -1;
+    if (m->stats == NULL)
+        m->stats = stats_table(c->stage->stats, t->def->id, m->full_name);
+    stats_table_state(m->stats, TABLE_ERROR);
+    stats_table_add(m->stats, TSTAT_ERRORS, 1);
+    (void)err_set(&why, ERR_DATA, "table %s is suspended: %s", m->full_name, t->refused);
+    stats_error(c->stage->stats, &why, t->def->id);
+    log_err(LOG_ERROR, "table-suspended", &why);
+    return 0;
+}
+
+bool
+tables_suspend_refused(struct capture *c, const struct err *why, struct err *e)
+{
+    bool any = false;
+
+    for (size_t i = 0; i < c->n_members; i++) {
+        struct source_table *t = c->members[i]->source;
+        struct state_table *st = state_find(&c->state, t->def->schema, t->def->name, t->instance);
+
+        if (t->refused == NULL || c->members[i]->is_refused)
+            continue;
+        any = true;
+        if (tables_refuse(c, t, e) != 0)
+            return false;
+        if (st != NULL && st->suspended == NULL)
+            st->suspended = strdup(why->text);
+    }
+    return any && state_write(c->task, &c->state, e) == 0;
+}
+
+void
+tables_free(struct capture *c)
+{
+    for (size_t i = 0; i < c->n_members; i++) {
+        free(c->members[i]->full_name);
+        free(c->members[i]);
+    }
+    free(c->members);
+    free(c->announcements);
+    c->members = NULL;
+    c->announcements = NULL;
+    c->n_members = 0;
+    c->n_announcements = 0;
+}
+
+/* ---- announcements ---- */
+
+int
+tables_announce(struct capture *c, struct member *m, const struct position *position, struct err *e)
+{
+    struct event ev = {
+        .operation = EVENT_CREATE_TABLE,
+        .table_id = m->source->def->id,
+        .version = m->source->def->version,
+        .position = *position,
+    };
+
+    return output_event(c->output, m->home, &ev, m->stats, TSTAT_DDLS, e);
+}
+
+int
+tables_announce_at(struct capture *c, struct member *m, const struct position *position,
+                   struct err *e)
+{
+    struct announcement *list = realloc(c->announcements, (c->n_announcements + 1) * sizeof(*list));
+    size_t at;
+
+    if (list == NULL)
+        return err_set(e, ERR_NOMEM, "announcement of %s", m->full_name);
+    c->announcements = list;
+    for (at = c->n_announcements; at > 0; at--) {
+        if (position_compare(&list[at - 1].position, position) <= 0)
+            break;
+        list[at] = list[at - 1];
+    }
+    list[at] = (struct announcement){.member = m, .position = *position};
+    c->n_announcements++;
+    return 0;
+}
+
+int
+tables_announce_due(struct capture *c, const struct position *position, struct err *e)
+{
+    size_t n = 0;
+
+    while (n < c->n_announcements &&
+           position_compare(&c->announcements[n].position, position) <= 0) {
+        const struct announcement *a = &c->announcements[n];
+
+        if (tables_announce(c, a->member, &a->position, e) != 0 ||
+            output_done(c->output, &a->position, e) != 0)
+            return -1;
+        n++;
+    }
+    if (n > 0) {
+        memmove(c->announcements, c->announcements + n,
+                (c->n_announcements - n) * sizeof(*c->announcements));
+        c->n_announcements -= n;
+    }
+    return 0;
+}
