@@ -233,7 +233,7 @@ parse_stream_arn(struct task *t, const char *arn, const char **fault)
     int end = 0;
 
     *fault = "is not arn:aws:kinesis:REGION:ACCOUNT:stream/NAME";
-    if (sscanf(arn, "arn:%15[^:]:kinesis:%39[^:]:%15[^:]:stream/%131s%n", partition, region,
+    if (sscanf(arn, "arn:%15[^:]:kinesis:%39[^:]:%15[^:]:stream/%131[^:]%n", partition, region,
                account, name, &end) != 4 ||
         arn[end] != '\0')
         return false;

@@ -311,8 +311,8 @@ doc_parse(struct task_doc *doc, const char *path, const char *text, size_t size,
         return err_set(e, ERR_CONFIG, "%s:%d:%d: %s", path, error.line, error.column,
                        syntax_text(&error, what, sizeof(what)));
     if (!json_is_object(doc->root))
-        return err_set(e, ERR_CONFIG, "%s:1: $: found %s; a task file is one JSON object", path,
-                       doc_found(doc->root, what, sizeof(what)));
+        return err_set(e, ERR_CONFIG, "%s:1: $: not an object; a task file is one JSON object",
+                       path);
 
     struct scan s = {.doc = doc, .p = text, .end = text + size, .line = 1};
 

@@ -1,0 +1,1006 @@
+/* Every refusal of the task file with its exact words and line, wildcards, defaults, secrets. */
+#include "common/err.h"
+#include "common/settings.h"
+#include "common/task.h"
+#include "common/task_doc.h"
+
+#include <check.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MANY 50
+
+/* Line numbers in the tests below count from the first line of this text. */
+static const char base[] =
+    "{\n"
+    "  \"ReplicationTaskIdentifier\": \"invoices\",\n"
+    "  \"MigrationType\": \"full-load-and-cdc\",\n"
+    "  \"SourceEndpoint\": {\n"
+    "    \"EngineName\": \"sqlserver\",\n"
+    "    \"ServerName\": \"127.0.0.1\",\n"
+    "    \"DatabaseName\": \"democustomer\",\n"
+    "    \"Username\": \"weir\",\n"
+    "    \"Password\": {\"Env\": \"WEIR_TEST_PASSWORD\"}\n"
+    "  },\n"
+    "  \"TargetEndpoint\": {\n"
+    "    \"EngineName\": \"kinesis\",\n"
+    "    \"KinesisSettings\": {\n"
+    "      \"StreamArn\": \"arn:aws:kinesis:us-east-1:123456789012:stream/s\"\n"
+    "    }\n"
+    "  },\n"
+    "  \"TableMappings\": {\"rules\": [\n"
+    "    {\"rule-type\": \"selection\", \"rule-id\": \"1\", \"rule-name\": \"a\",\n"
+    "     \"object-locator\": {\"schema-name\": \"dbo\", \"table-name\": \"%\"},\n"
+    "     \"rule-action\": \"include\"}\n"
+    "  ]},\n"
+    "  \"ReplicationTaskSettings\": {},\n"
+    "  \"Weir\": {}\n"
+    "}\n";
+
+static char directory[64];
+
+static void
+setup(void)
+{
+    (void)snprintf(directory, sizeof(directory), "/tmp/weir-task-test-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(directory));
+    ck_assert_int_eq(chdir(directory), 0);
+    (void)umask(027);
+}
+
+static void
+teardown(void)
+{
+    (void)unlink("task.json");
+    (void)unlink("password");
+    ck_assert_int_eq(chdir("/"), 0);
+    ck_assert_int_eq(rmdir(directory), 0);
+}
+
+static void
+write_file(const char *name, const char *text, mode_t mode)
+{
+    int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
+
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(fchmod(fd, mode), 0);
+    ck_assert_int_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    ck_assert_int_eq(close(fd), 0);
+}
+
+/* The base text with its one occurrence of `from` replaced. */
+static void
+write_edited(const char *from, const char *to)
+{
+    char text[8192];
+    const char *at = strstr(base, from);
+
+    ck_assert_msg(at != NULL, "the base text has no %s", from);
+    ck_assert_msg(strstr(at + 1, from) == NULL, "the base text has %s twice", from);
+    ck_assert_int_lt(
+        snprintf(text, sizeof(text), "%.*s%s%s", (int)(at - base), base, to, at + strlen(from)),
+        sizeof(text));
+    write_file("task.json", text, 0640);
+}
+
+static struct task *
+load_good(void)
+{
+    struct err e = ERR_INIT;
+    struct task *t = NULL;
+
+    ck_assert_msg(task_load("task.json", &t, &e) == 0, "%s", e.text);
+    return t;
+}
+
+struct refusal {
+    const char *from;
+    const char *to;
+    const char *complaints; /* all of them, a line each */
+};
+
+static const struct refusal refusals[] = {
+    /* unknown members */
+    {"\"Weir\": {}", "\"Wier\": {}", "task.json:23: $.Wier: is unknown; did you mean Weir?\n"},
+    {"\"Weir\": {}", "\"Weir\": {\"Encodrs\": 1}",
+     "task.json:23: $.Weir.Encodrs: is unknown; did you mean Encoders?\n"},
+    {"\"Weir\": {}", "\"Weir\": {\"Zebra\": 1}",
+     "task.json:23: $.Weir.Zebra: is unknown; `weirctl settings` lists what is known\n"},
+    {"\"Weir\": {}", "\"Weir\": {\"StreamArn\": 1}",
+     "task.json:23: $.Weir.StreamArn: is unknown here; StreamArn belongs to "
+     "TargetEndpoint.KinesisSettings\n"},
+    {"\"Weir\": {}", "\"Weir\": {\"migrationtype\": 1}",
+     "task.json:23: $.Weir.migrationtype: is unknown here; MigrationType belongs to the top of the "
+     "file\n"},
+    {"\"Weir\": {}", "\"Weir\": {\"a\\nb\": 1}",
+     "task.json:23: $.Weir.a?b: is unknown; `weirctl settings` lists what is known\n"},
+    {"\"ReplicationTaskSettings\": {}",
+     "\"ReplicationTaskSettings\": {\n\"Logging\": {\n\"EnabelLogging\": true}}",
+     "task.json:24: $.ReplicationTaskSettings.Logging.EnabelLogging: is unknown; did you mean "
+     "EnableLogging?\n"},
+    {"\"ReplicationTaskSettings\": {}", "\"ReplicationTaskSettings\": {\"Loging\": {}}",
+     "task.json:22: $.ReplicationTaskSettings.Loging: is unknown; did you mean Logging?\n"},
+    {"\"ReplicationTaskSettings\": {}", "\"ReplicationTaskSettings.Logging\": {}",
+     "task.json:22: $.ReplicationTaskSettings.Logging: is unknown; did you mean "
+     "ReplicationTaskSettings?\n"},
+
+    /* missing members and sections */
+    {"  \"MigrationType\": \"full-load-and-cdc\",\n", "",
+     "task.json:1: $: MigrationType is missing (copy the tables, follow their changes, or first "
+     "one "
+     "and then the other)\n"},
+    {"    \"ServerName\": \"127.0.0.1\",\n", "",
+     "task.json:4: $.SourceEndpoint: ServerName is missing (host name or address of the database "
+     "server)\n"},
+    {"\"TargetEndpoint\": {\n    \"EngineName\": \"kinesis\",\n    \"KinesisSettings\": {\n"
+     "      \"StreamArn\": \"arn:aws:kinesis:us-east-1:123456789012:stream/s\"\n    }\n  },\n",
+     "", "task.json:1: $: TargetEndpoint is missing\n"},
+
+    /* types and ranges */
+    {"\"Weir\": {}", "\"Weir\": []", "task.json:23: $.Weir: found a list; allowed is an object\n"},
+    {"\"Weir\": {}", "\"Weir\": null", "task.json:23: $.Weir: found null; allowed is an object\n"},
+    {"\"Weir\": {}", "\"Weir\": {\"Encoders\": \"4\"}",
+     "task.json:23: $.Weir.Encoders: found the text \"4\"; allowed is whole number 1..64\n"},
+    {"\"Weir\": {}", "\"Weir\": {\"Encoders\": 65}",
+     "task.json:23: $.Weir.Encoders: found the number 65; allowed is whole number 1..64\n"},
+    {"\"Weir\": {}", "\"Weir\": {\"Encoders\": 1.5}",
+     "task.json:23: $.Weir.Encoders: found the number 1.5; allowed is whole number 1..64\n"},
+    {"\"Weir\": {}", "\"Weir\": {\"Encoders\": -1}",
+     "task.json:23: $.Weir.Encoders: found the number -1; allowed is whole number 1..64\n"},
+    {"\"Weir\": {}", "\"Weir\": {\"ChangeRingSize\": \"63MiB\"}",
+     "task.json:23: $.Weir.ChangeRingSize: found 66060288 bytes; allowed is size "
+     "1MiB..1024MiB, a power of two\n"},
+    {"\"Weir\": {}", "\"Weir\": {\"RecordRingSize\": \"64MB\"}",
+     "task.json:23: $.Weir.RecordRingSize: found the text \"64MB\"; allowed is size "
+     "1MiB..1024MiB, a power of two\n"},
+    {"\"Weir\": {}", "\"Weir\": {\"RecordRingSize\": \"99999999999999999999GiB\"}",
+     "task.json:23: $.Weir.RecordRingSize: found the text \"99999999999999999999GiB\"; allowed is "
+     "size 1MiB..1024MiB, a power of two\n"},
+    {"\"Weir\": {}", "\"Weir\": {\"RecordRingSize\": 524288}",
+     "task.json:23: $.Weir.RecordRingSize: found 524288 bytes; allowed is size 1MiB..1024MiB, a "
+     "power of two\n"},
+    {"\"Weir\": {}", "\"Weir\": {\"LogLevel\": \"verbose\"}",
+     "task.json:23: $.Weir.LogLevel: found the text \"verbose\"; allowed is error, warn, info or "
+     "debug\n"},
+    {"\"Weir\": {}", "\"Weir\": {\"StateDirectory\": \"\"}",
+     "task.json:23: $.Weir.StateDirectory: found a text of 0 bytes; allowed is file name\n"},
+    {"\"Weir\": {}", "\"Weir\": {\"StateDirectory\": \"/dev/shm/weir/invoices\"}",
+     "task.json:23: $.Weir.StateDirectory: is the same as RuntimeDirectory; rings live in memory, "
+     "the state on a disk\n"},
+    {"\"Weir\": {}", "\"Weir\": {\"EndpointUrl\": \"localhost:4567\"}",
+     "task.json:23: $.Weir.EndpointUrl: found the text \"localhost:4567\"; allowed is http://... "
+     "or "
+     "https://...\n"},
+    {"\"Weir\": {}", "\"Weir\": {\"EndpointUrl\": \"http://me:secret@x\"}",
+     "task.json:23: $.Weir.EndpointUrl: holds a user name; credentials do not belong into a URL\n"},
+    {"full-load-and-cdc", "full-load-and-cdx",
+     "task.json:3: $.MigrationType: found the text \"full-load-and-cdx\"; allowed is full-load, "
+     "cdc "
+     "or full-load-and-cdc (did you mean \"full-load-and-cdc\"?)\n"},
+    {"\"invoices\"", "\"in--voices\"",
+     "task.json:2: $.ReplicationTaskIdentifier: found the text \"in--voices\"; allowed are "
+     "letters, "
+     "digits and single hyphens, beginning with a letter and not ending with a hyphen\n"},
+    {"\"invoices\"", "\"../x\"",
+     "task.json:2: $.ReplicationTaskIdentifier: found the text \"../x\"; allowed are letters, "
+     "digits and single hyphens, beginning with a letter and not ending with a hyphen\n"},
+    {"\"127.0.0.1\"", "\"127.0.0.1\",\n\"Port\": 65536",
+     "task.json:7: $.SourceEndpoint.Port: found the number 65536; allowed is whole number "
+     "1..65535\n"},
+    {"\"weir\"", "\"we\\u0007ir\"",
+     "task.json:8: $.SourceEndpoint.Username: holds a control character\n"},
+    {"\"sqlserver\"", "\"oracle\"",
+     "task.json:5: $.SourceEndpoint.EngineName: found the text \"oracle\"; allowed is sqlserver\n"},
+
+    /* the password: its value is never repeated */
+    {"{\"Env\": \"WEIR_TEST_PASSWORD\"}", "{\"Evn\": \"hunter2\"}",
+     "task.json:9: $.SourceEndpoint.Password: found an object with an unknown member; allowed is "
+     "{\"File\": path}, {\"Env\": variable} or {\"SecretsManagerSecretId\": id}\n"},
+    {"{\"Env\": \"WEIR_TEST_PASSWORD\"}", "{\"Env\": \"A\", \"File\": \"b\"}",
+     "task.json:9: $.SourceEndpoint.Password: found an object with other than one member; allowed "
+     "is {\"File\": path}, {\"Env\": variable} or {\"SecretsManagerSecretId\": id}\n"},
+    {"{\"Env\": \"WEIR_TEST_PASSWORD\"}", "12345",
+     "task.json:9: $.SourceEndpoint.Password: found neither text nor an object; allowed is "
+     "{\"File\": path}, {\"Env\": variable} or {\"SecretsManagerSecretId\": id}\n"},
+    {"{\"Env\": \"WEIR_TEST_PASSWORD\"}", "{\"Env\": \"\"}",
+     "task.json:9: $.SourceEndpoint.Password.Env: must be a text that is not empty\n"},
+
+    /* the stream */
+    {"arn:aws:kinesis:us-east-1:123456789012:stream/s", "stream/s",
+     "task.json:14: $.TargetEndpoint.KinesisSettings.StreamArn: \"stream/s\" is not "
+     "arn:aws:kinesis:REGION:ACCOUNT:stream/NAME; `aws kinesis describe-stream-summary` prints it "
+     "as StreamARN\n"},
+    {"arn:aws:kinesis:us-east-1:123456789012:stream/s",
+     "arn:aws:kinesis:us-east-1:12345678901:stream/s",
+     "task.json:14: $.TargetEndpoint.KinesisSettings.StreamArn: "
+     "\"arn:aws:kinesis:us-east-1:12345678901:stream/s\" has an account that is not 12 digits; "
+     "`aws kinesis describe-stream-summary` prints it as StreamARN\n"},
+    {"arn:aws:kinesis:us-east-1:123456789012:stream/s",
+     "arn:aws-x:kinesis:us-east-1:123456789012:stream/s",
+     "task.json:14: $.TargetEndpoint.KinesisSettings.StreamArn: "
+     "\"arn:aws-x:kinesis:us-east-1:123456789012:stream/s\" has a partition other than aws, aws-cn "
+     "or aws-us-gov; `aws kinesis describe-stream-summary` prints it as StreamARN\n"},
+    {"arn:aws:kinesis:us-east-1:123456789012:stream/s",
+     "arn:aws:kinesis:us-east-1:123456789012:stream/a b",
+     "task.json:14: $.TargetEndpoint.KinesisSettings.StreamArn: "
+     "\"arn:aws:kinesis:us-east-1:123456789012:stream/a b\" has a stream name that is not 1 to 128 "
+     "letters, digits, '_', '.' or '-'; `aws kinesis describe-stream-summary` prints it as "
+     "StreamARN\n"},
+    {"arn:aws:kinesis:us-east-1:123456789012:stream/s",
+     "arn:aws:kinesis:US east:123456789012:stream/s",
+     "task.json:14: $.TargetEndpoint.KinesisSettings.StreamArn: "
+     "\"arn:aws:kinesis:US east:123456789012:stream/s\" has a region that is not like us-east-1; "
+     "`aws kinesis describe-stream-summary` prints it as StreamARN\n"},
+
+    /* settings of DMS that are not implemented */
+    {"\"ReplicationTaskSettings\": {}",
+     "\"ReplicationTaskSettings\": {\"BeforeImageSettings\": {\"EnableBeforeImage\": true}}",
+     "task.json:22: $.ReplicationTaskSettings.BeforeImageSettings.EnableBeforeImage: found true, "
+     "which is not implemented yet: weir sends the row as it is after the change; set it to "
+     "false\n"},
+    {"\"ReplicationTaskSettings\": {}",
+     "\"ReplicationTaskSettings\": {\"TargetMetadata\": {\"TargetSchema\": \"x\"}}",
+     "task.json:22: $.ReplicationTaskSettings.TargetMetadata.TargetSchema: is not implemented yet: "
+     "weir keeps the schema names of the source; leave it out\n"},
+    {"\"ReplicationTaskSettings\": {}",
+     "\"ReplicationTaskSettings\": {\"CharacterSetSettings\": {\"CharacterReplacements\": [1]}}",
+     "task.json:22: $.ReplicationTaskSettings.CharacterSetSettings.CharacterReplacements: is not "
+     "implemented yet: weir sends every character as it is; leave it out\n"},
+    {"\"EngineName\": \"sqlserver\"",
+     "\"EngineName\": \"sqlserver\", \"ExtraConnectionAttributes\": \"pwd=hunter2\"",
+     "task.json:5: $.SourceEndpoint.ExtraConnectionAttributes: is not implemented yet: weir takes "
+     "the same attributes as members of MicrosoftSQLServerSettings; leave it out\n"},
+
+    /* documents inside strings */
+    {"\"ReplicationTaskSettings\": {}",
+     "\"ReplicationTaskSettings\": \"{\\\"Logging\\\": {\\\"EnableLogging\\\": 1}}\"",
+     "task.json:22: $.ReplicationTaskSettings.Logging.EnableLogging: found the number 1; allowed "
+     "is "
+     "true or false\n"},
+    {"\"ReplicationTaskSettings\": {}", "\"ReplicationTaskSettings\": \"{\\n\\\"a\\\":}\"",
+     "task.json:22: $.ReplicationTaskSettings: the JSON inside this string, line 2, column 5: not "
+     "valid JSON: unexpected token\n"},
+    {"\"ReplicationTaskSettings\": {}", "\"ReplicationTaskSettings\": \"[]\"",
+     "task.json:22: $.ReplicationTaskSettings: the JSON inside this string is not an object\n"},
+};
+
+START_TEST(test_refusal)
+{
+    const struct refusal *r = &refusals[_i];
+    char *complaints[MANY];
+    char text[8192] = "";
+    struct err e = ERR_INIT;
+    struct task *t;
+    size_t n;
+    size_t used = 0;
+
+    write_edited(r->from, r->to);
+    ck_assert_int_eq(task_check("task.json", &t, complaints, MANY, &n, &e), -1);
+    ck_assert_ptr_null(t);
+    for (size_t i = 0; i < n; i++) {
+        used += (size_t)snprintf(text + used, sizeof(text) - used, "%s\n", complaints[i]);
+        free(complaints[i]);
+    }
+    ck_assert_str_eq(text, r->complaints);
+    ck_assert_int_eq(e.code, ERR_CONFIG);
+    ck_assert_ptr_null(strstr(text, "hunter2"));
+}
+END_TEST
+
+#define SELECTION(id, name, schema, table, action, more)                                           \
+    "{\"rule-type\": \"selection\", \"rule-id\": " id ", \"rule-name\": \"" name                   \
+    "\", \"object-locator\": {\"schema-name\": \"" schema "\", \"table-name\": \"" table           \
+    "\"}, \"rule-action\": \"" action "\"" more "}"
+
+static const struct {
+    const char *rules; /* from line 18 on */
+    const char *complaints;
+} bad_rules[] = {
+    {"",
+     "task.json:17: $.TableMappings.rules: no rule selects a table; at least one selection rule "
+     "with rule-action include or explicit is needed\n"},
+    {SELECTION("1", "a", "dbo", "%", "exclude", ""),
+     "task.json:17: $.TableMappings.rules: no rule selects a table; at least one selection rule "
+     "with rule-action include or explicit is needed\n"},
+    {"7", "task.json:18: $.TableMappings.rules[0]: found the number 7; a rule is an object\n"},
+    {"{\"rule-type\": \"selektion\", \"rule-id\": \"1\", \"rule-name\": \"a\"}",
+     "task.json:18: $.TableMappings.rules[0].rule-type: found the text \"selektion\"; allowed is "
+     "selection, transformation, table-settings or object-mapping\n"},
+    {SELECTION("1", "a", "dbo", "%", "include", "") ",\n" SELECTION("\"1\"", "b", "dbo", "x",
+                                                                    "include", ""),
+     "task.json:19: $.TableMappings.rules[1].rule-id: \"1\" is also that of rules[0]; it must be "
+     "unique\n"},
+    {SELECTION("1", "a", "dbo", "%", "include", "") ",\n" SELECTION("2", "a", "dbo", "x", "include",
+                                                                    ""),
+     "task.json:19: $.TableMappings.rules[1].rule-name: \"a\" is also that of rules[0]; it must be "
+     "unique\n"},
+    {SELECTION("\"one\"", "a", "dbo", "%", "include", ""),
+     "task.json:18: $.TableMappings.rules[0].rule-id: found the text \"one\"; allowed is a whole "
+     "number from 1\n"},
+    {SELECTION("0", "a", "dbo", "%", "include", ""),
+     "task.json:18: $.TableMappings.rules[0].rule-id: found the number 0; allowed is a whole "
+     "number "
+     "from 1\n"},
+    {"{\"rule-type\": \"selection\", \"rule-action\": \"include\", \"rule-name\": \"a\",\n"
+     "\"object-locator\": {\"schema-name\": \"dbo\", \"table-name\": \"a\"}}",
+     "task.json:18: $.TableMappings.rules[0]: rule-id is missing\n"},
+    {SELECTION("1", "a", "dbo", "%", "includes", ""),
+     "task.json:18: $.TableMappings.rules[0].rule-action: found the text \"includes\"; allowed is "
+     "include, exclude or explicit\n"},
+    {SELECTION("1", "a", "dbo", "%", "include", ",\n\"load-order\": \"0\""),
+     "task.json:19: $.TableMappings.rules[0].load-order: found the text \"0\"; allowed is a whole "
+     "number 1..2147483647\n"},
+    {SELECTION("1", "a", "dbo", "%", "include", ",\n\"load-order\": 2147483648"),
+     "task.json:19: $.TableMappings.rules[0].load-order: found the number 2147483648; allowed is a "
+     "whole number 1..2147483647\n"},
+    {SELECTION("1", "a", "dbo", "t%", "explicit", ""),
+     "task.json:18: $.TableMappings.rules[0].object-locator.table-name: found \"t%\"; an explicit "
+     "rule names one table and takes no wildcards, use rule-action include\n"},
+    {SELECTION("1", "a", "dbo", "t[ab", "include", ""),
+     "task.json:18: $.TableMappings.rules[0].object-locator.table-name: found \"t[ab\", in which "
+     "'[' has no ']'\n"},
+    {SELECTION("1", "a", "d[]", "t", "include", ""),
+     "task.json:18: $.TableMappings.rules[0].object-locator.schema-name: found \"d[]\", in which "
+     "[] "
+     "names no character\n"},
+    {SELECTION("1", "a", "dbo", "%", "include", ",\n\"filters\": [{}]"),
+     "task.json:19: $.TableMappings.rules[0].filters: filters (rule-id 1) are not implemented yet; "
+     "without them weir would send all rows of the table\n"},
+    {SELECTION("1", "a", "dbo", "%", "include", ",\n\"filter\": []"),
+     "task.json:19: $.TableMappings.rules[0].filter: is unknown; did you mean filters?\n"},
+    {"{\"rule-type\": \"selection\", \"rule-id\": 1, \"rule-name\": \"a\", \"rule-action\": "
+     "\"include\",\n\"object-locator\": {\"schema-name\": \"dbo\", \"table-name\": \"a\",\n"
+     "\"table-type\": \"view\"}}",
+     "task.json:20: $.TableMappings.rules[0].object-locator.table-type: views (rule-id 1) are not "
+     "implemented yet; weir reads tables: set it to table\n"},
+    {SELECTION(
+         "1", "a", "dbo", "%", "include",
+         "") ",\n{\"rule-type\": \"transformation\", \"rule-id\": \"12\", \"rule-name\": \"b\"}",
+     "task.json:19: $.TableMappings.rules[1]: transformation rules (rule-id 12) are not "
+     "implemented "
+     "yet; weir sends names and columns as they are in the source\n"},
+    {SELECTION(
+         "1", "a", "dbo", "%", "include",
+         "") ",\n{\"rule-type\": \"table-settings\", \"rule-id\": \"2\", \"rule-name\": \"b\"}",
+     "task.json:19: $.TableMappings.rules[1]: table-settings rules (rule-id 2) are not implemented "
+     "yet; weir chooses chunks of the full load itself\n"},
+    {SELECTION(
+         "1", "a", "dbo", "%", "include",
+         "") ",\n{\"rule-type\": \"object-mapping\", \"rule-id\": \"2\", \"rule-name\": \"b\"}",
+     "task.json:19: $.TableMappings.rules[1]: object-mapping rules (rule-id 2) are not implemented "
+     "yet; weir makes partition keys from the primary key\n"},
+};
+
+#define BASE_RULE                                                                                  \
+    "    {\"rule-type\": \"selection\", \"rule-id\": \"1\", \"rule-name\": \"a\",\n"               \
+    "     \"object-locator\": {\"schema-name\": \"dbo\", \"table-name\": \"%\"},\n"                \
+    "     \"rule-action\": \"include\"}\n"
+
+static size_t
+collect(char *text, size_t size)
+{
+    char *complaints[MANY];
+    struct err e = ERR_INIT;
+    struct task *t;
+    size_t n;
+    size_t used = 0;
+
+    text[0] = '\0';
+    (void)task_check("task.json", &t, complaints, MANY, &n, &e);
+    for (size_t i = 0; i < n; i++) {
+        used += (size_t)snprintf(text + used, size - used, "%s\n", complaints[i]);
+        free(complaints[i]);
+    }
+    task_free(&t);
+    return n;
+}
+
+START_TEST(test_bad_rule)
+{
+    char text[4096];
+
+    write_edited(BASE_RULE, bad_rules[_i].rules);
+    (void)collect(text, sizeof(text));
+    ck_assert_str_eq(text, bad_rules[_i].complaints);
+}
+END_TEST
+
+static const struct {
+    const char *text;
+    const char *message;
+} broken[] = {
+    {"", "task.json:1:0: not valid JSON: unexpected token"},
+    {"{\n  \"a\": hunter2\n}", "task.json:2:13: not valid JSON: invalid token"},
+    {"{\n  \"Password\": \"x\" \"hunter2\"}", "task.json:2:27: not valid JSON: '}' expected"},
+    {"{\"a\": 1,\n \"a\": 2}", "task.json:2:4: a member is given twice in one object"},
+    {"[]", "task.json:1: $: not an object; a task file is one JSON object"},
+    {"\"hunter2\"", "task.json:1: $: not an object; a task file is one JSON object"},
+    {"{} {}", "task.json:1:4: not valid JSON: end of file expected"},
+    {"{\"a\": \"\\u0000\"}",
+     "task.json:1:14: not valid JSON: \\u0000 is not allowed without JSON_ALLOW_NUL"},
+};
+
+START_TEST(test_broken)
+{
+    struct err e = ERR_INIT;
+    struct task *t;
+
+    write_file("task.json", broken[_i].text, 0640);
+    ck_assert_int_eq(task_load("task.json", &t, &e), -1);
+    ck_assert_ptr_null(t);
+    ck_assert_str_eq(e.text, broken[_i].message);
+}
+END_TEST
+
+START_TEST(test_no_file)
+{
+    struct err e = ERR_INIT;
+    struct task *t;
+
+    ck_assert_int_eq(task_load("nowhere.json", &t, &e), -1);
+    ck_assert_int_eq(e.code, ERR_CONFIG);
+    ck_assert_ptr_nonnull(strstr(e.text, "nowhere.json: No such file"));
+}
+END_TEST
+
+/* Several complaints: the first is the error, the rest is counted. */
+START_TEST(test_first_and_more)
+{
+    struct err e = ERR_INIT;
+    struct task *t;
+
+    write_edited("\"Weir\": {}", "\"Weir\": {\"A1\": 1, \"B2\": 2, \"C3\": 3}");
+    ck_assert_int_eq(task_load("task.json", &t, &e), -1);
+    ck_assert_ptr_nonnull(strstr(e.text, "$.Weir.A1"));
+    ck_assert_str_eq(e.hint, "`weirctl check task.json` lists this and 2 more");
+}
+END_TEST
+
+START_TEST(test_defaults)
+{
+    struct task *t;
+
+    write_file("task.json", base, 0640);
+    t = load_good();
+    ck_assert_str_eq(t->identifier, "invoices");
+    ck_assert_int_eq(t->migration_type, MIGRATION_FULL_LOAD_AND_CDC);
+    ck_assert_str_eq(t->source.engine_name, "sqlserver");
+    ck_assert_uint_eq(t->source.port, 1433);
+    ck_assert_int_eq(t->source.ssl_mode, SSL_NONE);
+    ck_assert_str_eq(t->source.ssl_ca_file, "");
+    ck_assert(!t->source.read_only_intent);
+    ck_assert(t->source.trim_space_in_char);
+    ck_assert_uint_eq(t->source.login_timeout_s, 10);
+    ck_assert_uint_eq(t->source.query_timeout_s, 60);
+    ck_assert_int_eq(t->source.password.kind, SECRET_ENV);
+    ck_assert_str_eq(t->source.password.value, "WEIR_TEST_PASSWORD");
+    ck_assert_str_eq(t->target.stream_name, "s");
+    ck_assert_str_eq(t->target.region, "us-east-1");
+    ck_assert_int_eq(t->target.message_format, FORMAT_JSON);
+    ck_assert(!t->target.include_transaction_details && !t->target.include_null_and_empty);
+    ck_assert_str_eq(t->target.endpoint_url, "");
+    ck_assert_str_eq(t->weir.runtime_directory, "/dev/shm/weir/invoices");
+    ck_assert_str_eq(t->weir.state_directory, "/var/lib/weir/invoices");
+    ck_assert_uint_eq(t->weir.encoders, 1);
+    ck_assert_uint_eq(t->weir.shippers, 1);
+    ck_assert_uint_eq(t->weir.change_ring_size, 64U << 20);
+    ck_assert_uint_eq(t->weir.record_ring_size, 16U << 20);
+    ck_assert_str_eq(t->weir.log_level, "info");
+    ck_assert_uint_eq(t->max_full_load_sub_tasks, 8);
+    ck_assert_uint_eq(t->commit_rate, 10000);
+    ck_assert_uint_eq(t->n_selections, 1);
+    ck_assert_str_eq(t->selections[0].where, "task.json:18: $.TableMappings.rules[0]");
+    ck_assert_str_eq(t->selections[0].rule_id, "1");
+    ck_assert_str_eq(t->selections[0].rule_name, "a");
+    ck_assert_uint_eq(t->selections[0].load_order, 0);
+    ck_assert_uint_eq(t->n_warnings, 0);
+    task_free(&t);
+    ck_assert_ptr_null(t);
+}
+END_TEST
+
+START_TEST(test_values)
+{
+    struct task *t;
+
+    write_edited(
+        "\"Weir\": {}",
+        "\"Weir\": {\"RuntimeDirectory\": \"/run/x\", \"StateDirectory\": \"state\", \"Encoders\": "
+        "2,"
+        "\"Shippers\": 64, \"ChangeRingSize\": \"1 GiB\", \"RecordRingSize\": 1048576,"
+        "\"LogLevel\": \"debug\", \"PollIntervalMs\": 7, \"EndpointUrl\": \"http://127.0.0.1:1\","
+        "\"SourceCaFile\": \"ca.pem\"}");
+    t = load_good();
+    ck_assert_str_eq(t->weir.runtime_directory, "/run/x");
+    ck_assert_str_eq(t->weir.state_directory, "state");
+    ck_assert_uint_eq(t->weir.encoders, 2);
+    ck_assert_uint_eq(t->weir.shippers, 64);
+    ck_assert_uint_eq(t->weir.change_ring_size, 1U << 30);
+    ck_assert_uint_eq(t->weir.record_ring_size, 1U << 20);
+    ck_assert_str_eq(t->weir.log_level, "debug");
+    ck_assert_uint_eq(t->weir.poll_interval_ms, 7);
+    ck_assert_str_eq(t->target.endpoint_url, "http://127.0.0.1:1");
+    ck_assert_str_eq(t->source.ssl_ca_file, "ca.pem");
+    task_free(&t);
+}
+END_TEST
+
+/* A relative name starts at the task file's folder, not where the program was started. */
+START_TEST(test_relative_paths)
+{
+    char path[128];
+    char expected[160];
+    struct err e = ERR_INIT;
+    struct task *t;
+
+    write_edited("{\"Env\": \"WEIR_TEST_PASSWORD\"}", "{\"File\": \"password\"}");
+    write_file("password", "x\n", 0640);
+    (void)snprintf(path, sizeof(path), "%s/task.json", directory);
+    ck_assert_int_eq(chdir("/"), 0);
+    ck_assert_int_eq(task_load(path, &t, &e), 0);
+    ck_assert_int_eq(chdir(directory), 0);
+    (void)snprintf(expected, sizeof(expected), "%s/password", directory);
+    ck_assert_str_eq(t->source.password.value, expected);
+    task_free(&t);
+}
+END_TEST
+
+static const struct {
+    const char *from;
+    const char *to;
+    const char *warnings;
+} warned[] = {
+    {"\"ReplicationTaskSettings\": {}",
+     "\"ReplicationTaskSettings\": {\"TargetMetadata\": {\n\"LobMaxSize\": 64}}",
+     "task.json:23: $.ReplicationTaskSettings.TargetMetadata.LobMaxSize: has no meaning here and "
+     "is "
+     "ignored: weir never cuts a value\n"},
+    {"\"ReplicationTaskSettings\": {}",
+     "\"ReplicationTaskSettings\": {\"TargetMetadata\": {\"LobMaxSize\": 32}}", ""},
+    {"\"ReplicationTaskSettings\": {}",
+     "\"ReplicationTaskSettings\": {\"TargetMetadata\": null, \"PostProcessingRules\": null,"
+     "\"Logging\": {\"LogComponents\": [], \"CloudWatchLogGroup\": null}}",
+     ""},
+    {"\"ReplicationTaskSettings\": {}",
+     "\"ReplicationTaskSettings\": {\"ErrorBehavior\": {\"DataErrorPolicy\": \"LOG_ERROR\"}}",
+     "task.json:22: $.ReplicationTaskSettings.ErrorBehavior.DataErrorPolicy: has no meaning here "
+     "and is ignored: weir never drops a row; it suspends the table and says why\n"},
+    {"{\"Env\": \"WEIR_TEST_PASSWORD\"}", "\"hunter2\"",
+     "task.json:9: $.SourceEndpoint.Password: holds the password in plain text; {\"File\": path} "
+     "or "
+     "{\"Env\": variable} keeps it out of the task file\n"},
+    {"\"127.0.0.1\"", "\"db.example.net\"",
+     "task.json:4: $.SourceEndpoint.SslMode: is none: rows and login cross the network "
+     "unencrypted; "
+     "verify-full protects both\n"},
+    {"\"127.0.0.1\"", "\"db.example.net\", \"SslMode\": \"verify-full\"", ""},
+    {"\"Weir\": {}", "\"Weir\": {\"StateDirectory\": \"/dev/shm/state\"}",
+     "task.json:23: $.Weir.StateDirectory: lies in memory: after a restart of the host the task "
+     "begins from scratch\n"},
+};
+
+START_TEST(test_warning)
+{
+    char text[4096] = "";
+    size_t used = 0;
+    struct task *t;
+
+    write_edited(warned[_i].from, warned[_i].to);
+    t = load_good();
+    for (size_t i = 0; i < t->n_warnings; i++)
+        used += (size_t)snprintf(text + used, sizeof(text) - used, "%s\n", t->warnings[i]);
+    ck_assert_str_eq(text, warned[_i].warnings);
+    task_free(&t);
+}
+END_TEST
+
+START_TEST(test_modes_are_warned_about)
+{
+    struct task *t;
+
+    write_edited("{\"Env\": \"WEIR_TEST_PASSWORD\"}", "{\"File\": \"password\"}");
+    ck_assert_int_eq(chmod("task.json", 0666), 0);
+    write_file("password", "x", 0644);
+    t = load_good();
+    ck_assert_uint_eq(t->n_warnings, 2);
+    ck_assert_str_eq(
+        t->warnings[0],
+        "task.json:1: $: the file can be written by everybody (mode 0666); chmod 0640");
+    ck_assert_str_eq(t->warnings[1], "task.json:9: $.SourceEndpoint.Password: password has mode "
+                                     "0644, which is wider than 0640; chmod 0640");
+    task_free(&t);
+    ck_assert_int_eq(chmod("task.json", 0640), 0);
+    ck_assert_int_eq(chmod("password", 0600), 0);
+    t = load_good();
+    ck_assert_uint_eq(t->n_warnings, 0);
+    task_free(&t);
+}
+END_TEST
+
+/* Each value of this document is the number of the line its key, or the element, stands on. */
+static const char numbered[] = "{ \"a\": 1,\n"
+                               "\n"
+                               "  \"b\": { \"c\": 3, \"d\": [4, 4,\n"
+                               "      5, {\"e\": 5,\n"
+                               "      \"f\"\n"
+                               "       :\n"
+                               "       6}, [], [\n"
+                               "      9]] },\n"
+                               "  \"}{][\\\",:\\\\\": 10,\n"
+                               "  \"esc\\u0041\\n\": 11, \"\": 11,\n"
+                               "  \"empty\": {}, \"t\": true, \"n\": null, \"x\": \"a{\\\"\",\n"
+                               "\r\n"
+                               "\t\"last\": -13.5e0 }";
+
+static unsigned
+check_lines(const struct task_doc *doc, const json_t *v, const struct place *at)
+{
+    unsigned n = 0;
+
+    if (json_is_object(v)) {
+        const char *key;
+        json_t *inner;
+
+        json_object_foreach((json_t *)(uintptr_t)v, key, inner)
+        {
+            const struct place here = {.up = at, .key = key};
+
+            n += check_lines(doc, inner, &here);
+        }
+    } else if (json_is_array(v)) {
+        for (size_t i = 0; i < json_array_size(v); i++) {
+            const struct place here = {.up = at, .index = i};
+
+            n += check_lines(doc, json_array_get(v, i), &here);
+        }
+    } else if (json_is_integer(v)) {
+        char text[PLACE_TEXT_MAX];
+
+        ck_assert_msg((json_int_t)doc_line(doc, at) == json_integer_value(v), "%s: line %u, not %d",
+                      place_text(at, text, sizeof(text)), doc_line(doc, at),
+                      (int)json_integer_value(v));
+        n = 1;
+    }
+    return n;
+}
+
+START_TEST(test_every_line)
+{
+    const struct place root = {.up = NULL};
+    const struct place last = {.up = &root, .key = "last"};
+    const struct place nowhere = {.up = &last, .key = "nowhere"};
+    struct task_doc doc;
+    struct err e = ERR_INIT;
+
+    ck_assert_msg(doc_parse(&doc, "x", numbered, strlen(numbered), 4, &e) == 0, "%s", e.text);
+    /* b.d[3].f: the key stands on 5, its value on 7; b.d[5][0] is an element on 8. */
+    ck_assert_uint_eq(
+        check_lines(&doc, json_object_get(doc.root, "a"), &(struct place){.up = &root, .key = "a"}),
+        1);
+    ck_assert_uint_eq(doc_line(&doc, &last), 13);
+    ck_assert_uint_eq(doc_line(&doc, &nowhere), 13);
+    ck_assert_uint_eq(doc_line(&doc, &root), 1);
+    doc_close(&doc);
+}
+END_TEST
+
+/* The same for all values at once, in a document made so that it holds for each. */
+START_TEST(test_lines_of_a_large_document)
+{
+    char *text = malloc(1 << 20);
+    size_t used = 0;
+    unsigned line = 1;
+    const struct place root = {.up = NULL};
+    struct task_doc doc;
+    struct err e = ERR_INIT;
+
+    used += (size_t)snprintf(text + used, 100, "{");
+    for (int i = 0; i < 2000; i++) {
+        used += (size_t)snprintf(text + used, 400, "%s\"k%d\":", i > 0 ? "," : "", i);
+        used += (size_t)snprintf(text + used, 400, "{\"a\\tb\":%u,\"c\":[%u,%u", line, line, line);
+        line += 2;
+        used += (size_t)snprintf(text + used, 400, ",\n\n%u,{\"}\\\"\":%u", line, line);
+        line++;
+        used += (size_t)snprintf(text + used, 400, ",\n\"z\":%u}]}", line);
+    }
+    used += (size_t)snprintf(text + used, 100, "}");
+    ck_assert_msg(doc_parse(&doc, "x", text, used, 4, &e) == 0, "%s", e.text);
+    ck_assert_uint_eq(check_lines(&doc, doc.root, &root), 2000 * 6);
+    doc_close(&doc);
+    free(text);
+}
+END_TEST
+
+/* ---- selection ---- */
+
+static const struct {
+    const char *pattern;
+    const char *text;
+    bool fold;
+    bool matches;
+} patterns[] = {
+    {"%", "", false, true},
+    {"%", "anything", false, true},
+    {"invoices", "invoices", false, true},
+    {"invoices", "Invoices", false, false},
+    {"invoices", "INVOICES", true, true},
+    {"invoices", "invoice", false, false},
+    {"invoice", "invoices", false, false},
+    {"inv%", "invoices", false, true},
+    {"inv%s", "invoices", false, true},
+    {"%inv%s%", "xxinvoices", false, true},
+    {"%a%b%c", "abcabcabc", false, true},
+    {"%a%b%c", "abcabcab", false, false},
+    {"a%%b", "ab", false, true},
+    {"order_items", "orderXitems", false, true},
+    {"order[_]items", "orderXitems", false, false},
+    {"order[_]items", "order_items", false, true},
+    {"t[ab]", "ta", false, true},
+    {"t[ab]", "tc", false, false},
+    {"t[ab]", "t", false, false},
+    {"t[ab]", "tab", false, false},
+    {"t[a-d]", "tc", false, true},
+    {"t[a-d]", "te", false, false},
+    {"t[a-d]", "tC", false, false},
+    {"t[a-d]", "tC", true, true},
+    {"t[a-]", "t-", false, true},
+    {"t[%]", "t%", false, true},
+    {"t[%]", "tx", false, false},
+    {"_", "", false, false},
+    {"_", "\xC3\xA4", false, true}, /* one character, two bytes */
+    {"__", "\xC3\xA4", false, false},
+    {"stra\xC3\x9F"
+     "e_",
+     "stra\xC3\x9F"
+     "e1",
+     false, true},
+    {"\xC3\x84%", "\xC3\xA4x", true, true}, /* A-umlaut, a-umlaut */
+    {"\xC3\x84%", "\xC3\xA4x", false, false},
+    {"[\xD0\x90-\xD0\xAF]", "\xD0\x96", false, true}, /* Cyrillic */
+    {"\xD0\x96", "\xD0\xB6", true, true},
+    {"%x", "\xFF\xFEx", false, true}, /* not UTF-8: no harm */
+};
+
+START_TEST(test_pattern)
+{
+    struct selection_rule rule = {.action = SELECTION_INCLUDE,
+                                  .schema_name = (char *)(uintptr_t) "%",
+                                  .table_name = (char *)(uintptr_t)patterns[_i].pattern};
+    struct task t = {.selections = &rule, .n_selections = 1};
+
+    ck_assert_msg(task_selects(&t, "s", patterns[_i].text, patterns[_i].fold) ==
+                      patterns[_i].matches,
+                  "%s on %s", patterns[_i].pattern, patterns[_i].text);
+}
+END_TEST
+
+/* A pattern of many stars on a text that almost matches ends at once. */
+START_TEST(test_pattern_has_no_bad_case)
+{
+    char text[4001];
+    struct selection_rule rule = {.action = SELECTION_INCLUDE,
+                                  .schema_name = (char *)(uintptr_t) "%",
+                                  .table_name =
+                                      (char *)(uintptr_t) "%a%a%a%a%a%a%a%a%a%a%a%a%a%a%a%b"};
+    struct task t = {.selections = &rule, .n_selections = 1};
+
+    memset(text, 'a', sizeof(text) - 1);
+    text[sizeof(text) - 1] = '\0';
+    ck_assert(!task_selects(&t, "s", text, false));
+}
+END_TEST
+
+START_TEST(test_precedence_and_load_order)
+{
+    struct task *t;
+
+    write_edited(
+        BASE_RULE, SELECTION("1", "a", "dbo", "stg%", "exclude",
+                             "") "," SELECTION("\"2\"", "b", "dbo", "%", "include",
+                                               ", \"load-order\": \"3\", \"filters\": [], "
+                                               "\"value\": null") "," SELECTION("3", "c", "dbo",
+                                                                                "big", "include",
+                                                                                ", \"load-order\": "
+                                                                                "9") "," SELECTION("4",
+                                                                                                   "d",
+                                                                                                   "x",
+                                                                                                   "a_b",
+                                                                                                   "explicit",
+                                                                                                   ""));
+    t = load_good();
+    ck_assert(task_selects(t, "dbo", "big", false));
+    ck_assert(!task_selects(t, "dbo", "stg1", false));
+    ck_assert(!task_selects(t, "dbo2", "big", false));
+    ck_assert(task_selects(t, "x", "a_b", false));
+    ck_assert(!task_selects(t, "x", "aXb", false)); /* no wildcard in an explicit rule */
+    ck_assert(!task_selects(t, "X", "A_B", false));
+    ck_assert(task_selects(t, "X", "A_B", true));
+    ck_assert_uint_eq(task_load_order(t, "dbo", "big", false), 9);
+    ck_assert_uint_eq(task_load_order(t, "dbo", "small", false), 3);
+    ck_assert_uint_eq(task_load_order(t, "x", "a_b", false), 0);
+    task_free(&t);
+}
+END_TEST
+
+START_TEST(test_mappings_as_a_string)
+{
+    struct task *t;
+
+    write_edited("{\"rules\": [\n" BASE_RULE "  ]}",
+                 "\"{\\\"rules\\\": [{\\\"rule-type\\\": \\\"selection\\\", \\\"rule-id\\\": "
+                 "\\\"7\\\", \\\"rule-name\\\": \\\"n\\\", \\\"rule-action\\\": \\\"include\\\", "
+                 "\\\"object-locator\\\": {\\\"schema-name\\\": \\\"dbo\\\", \\\"table-name\\\": "
+                 "\\\"t\\\"}}]}\"");
+    t = load_good();
+    ck_assert_uint_eq(t->n_selections, 1);
+    ck_assert_str_eq(t->selections[0].rule_id, "7");
+    ck_assert_str_eq(t->selections[0].where, "task.json:17: $.TableMappings.rules[0]");
+    task_free(&t);
+}
+END_TEST
+
+/* ---- secrets ---- */
+
+static void
+expect_secret(enum secret_kind kind, const char *value, const char *expected, const char *complaint)
+{
+    struct secret s = {.kind = kind, .value = (char *)(uintptr_t)value};
+    struct err e = ERR_INIT;
+    char *text;
+    int rc = secret_read(&s, "the password", &text, &e);
+
+    if (expected != NULL) {
+        ck_assert_msg(rc == 0, "%s", e.text);
+        ck_assert_str_eq(text, expected);
+    } else {
+        ck_assert_int_eq(rc, -1);
+        ck_assert_str_eq(e.text, complaint);
+        ck_assert_ptr_null(text);
+    }
+    secret_wipe(&text);
+    ck_assert_ptr_null(text);
+}
+
+START_TEST(test_secrets)
+{
+    (void)setenv("WEIR_TEST_PASSWORD", "p w", 1);
+    (void)unsetenv("WEIR_TEST_NOTHING");
+    expect_secret(SECRET_TEXT, "plain", "plain", NULL);
+    expect_secret(SECRET_ENV, "WEIR_TEST_PASSWORD", "p w", NULL);
+    expect_secret(SECRET_ENV, "WEIR_TEST_NOTHING", NULL,
+                  "the password: the environment variable WEIR_TEST_NOTHING is not set");
+    expect_secret(SECRET_NONE, "", NULL, "the password: no password is given");
+    expect_secret(SECRET_MANAGER, "prod/db", NULL,
+                  "the password: reading the secret prod/db from AWS Secrets Manager is not "
+                  "implemented yet");
+    expect_secret(SECRET_FILE, "password", NULL,
+                  "the password: open password: No such file or directory");
+    write_file("password", " with blanks \r\n", 0640);
+    expect_secret(SECRET_FILE, "password", " with blanks ", NULL);
+    write_file("password", "\n", 0640);
+    expect_secret(SECRET_FILE, "password", NULL,
+                  "the password: password holds no password (one line of text)");
+    write_file("password", "two\nlines", 0640);
+    expect_secret(SECRET_FILE, "password", NULL,
+                  "the password: password holds no password (one line of text)");
+}
+END_TEST
+
+/* ---- the table itself ---- */
+
+START_TEST(test_table_is_sound)
+{
+    for (size_t i = 0; i < settings_count; i++) {
+        const struct setting *s = &settings_table[i];
+        char word[128];
+        bool is_word = s->type != SETTING_WORD || s->preset == NULL;
+
+        ck_assert_msg(settings_find(s->section, s->name) == s, "%s.%s stands twice", s->section,
+                      s->name);
+        ck_assert_msg(s->help[0] != '\0', "%s has no help", s->name);
+        ck_assert_msg((s->status == SETTING_USED) == (s->reason == NULL), "%s", s->name);
+        for (size_t w = 0; !is_word && settings_word(s->words, w, word, sizeof(word)); w++)
+            is_word = strcmp(word, s->preset) == 0;
+        ck_assert_msg(is_word, "%s: its default is none of its words", s->name);
+        if (s->type == SETTING_NUMBER && s->preset != NULL) {
+            long long n = strtoll(s->preset, NULL, 10);
+
+            ck_assert_msg(n >= s->minimum && n <= s->maximum, "%s", s->name);
+        }
+    }
+}
+END_TEST
+
+START_TEST(test_distance)
+{
+    ck_assert_uint_eq(settings_distance("", ""), 0);
+    ck_assert_uint_eq(settings_distance("abc", "abc"), 0);
+    ck_assert_uint_eq(settings_distance("abc", "ABC"), 0);
+    ck_assert_uint_eq(settings_distance("abc", "abd"), 1);
+    ck_assert_uint_eq(settings_distance("abc", "acb"), 1); /* neighbours swapped */
+    ck_assert_uint_eq(settings_distance("kitten", "sitting"), 3);
+    ck_assert_uint_eq(settings_distance("", "abc"), 3);
+}
+END_TEST
+
+static char *
+printed(int (*print)(int fd))
+{
+    int fd = open("out", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    off_t size;
+    char *text;
+
+    ck_assert_int_eq(print(fd), 0);
+    size = lseek(fd, 0, SEEK_CUR);
+    text = calloc(1, (size_t)size + 1);
+    ck_assert_int_eq(pread(fd, text, (size_t)size, 0), size);
+    (void)close(fd);
+    (void)unlink("out");
+    return text;
+}
+
+START_TEST(test_pages_hold_every_setting)
+{
+    char *text = printed(task_print_settings);
+    char *page = printed(task_print_markdown);
+    char *schema = printed(task_print_schema);
+    json_t *o = json_loads(schema, 0, NULL);
+
+    ck_assert_ptr_nonnull(o);
+    ck_assert_ptr_nonnull(json_object_get(json_object_get(o, "properties"), "SourceEndpoint"));
+    for (size_t i = 0; i < settings_count; i++) {
+        ck_assert_ptr_nonnull(strstr(text, settings_table[i].name));
+        ck_assert_ptr_nonnull(strstr(page, settings_table[i].name));
+        ck_assert_ptr_nonnull(strstr(schema, settings_table[i].name));
+    }
+    json_decref(o);
+    free(text);
+    free(page);
+    free(schema);
+}
+END_TEST
+
+#define N(array) ((int)(sizeof(array) / sizeof((array)[0])))
+
+int
+main(void)
+{
+    Suite *suite = suite_create("task");
+    TCase *files = tcase_create("files");
+    TCase *pure = tcase_create("pure");
+    SRunner *runner;
+    int failed;
+
+    tcase_add_checked_fixture(files, setup, teardown);
+    tcase_add_loop_test(files, test_refusal, 0, N(refusals));
+    tcase_add_loop_test(files, test_bad_rule, 0, N(bad_rules));
+    tcase_add_loop_test(files, test_broken, 0, N(broken));
+    tcase_add_loop_test(files, test_warning, 0, N(warned));
+    tcase_add_test(files, test_no_file);
+    tcase_add_test(files, test_first_and_more);
+    tcase_add_test(files, test_defaults);
+    tcase_add_test(files, test_values);
+    tcase_add_test(files, test_relative_paths);
+    tcase_add_test(files, test_modes_are_warned_about);
+    tcase_add_test(files, test_precedence_and_load_order);
+    tcase_add_test(files, test_mappings_as_a_string);
+    tcase_add_test(files, test_secrets);
+    tcase_add_test(files, test_pages_hold_every_setting);
+    tcase_add_test(pure, test_every_line);
+    tcase_add_test(pure, test_lines_of_a_large_document);
+    tcase_add_loop_test(pure, test_pattern, 0, N(patterns));
+    tcase_add_test(pure, test_pattern_has_no_bad_case);
+    tcase_add_test(pure, test_table_is_sound);
+    tcase_add_test(pure, test_distance);
+    suite_add_tcase(suite, files);
+    suite_add_tcase(suite, pure);
+    runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? 0 : 1;
+}
