@@ -122,7 +122,7 @@ START_TEST(recorded_login_is_read)
     ck_assert_uint_eq(l.packet_size, 4096);
     ck_assert_str_eq(l.host, "vectors");
     ck_assert_str_eq(l.user, "babelfish_user");
-    ck_assert_str_eq(l.application, "record");
+    ck_assert_str_eq(l.application, "recorder");
     ck_assert_str_eq(l.server, "127.0.0.1");
     ck_assert_str_eq(l.language, "us_english");
     ck_assert_str_eq(l.database, "shop");
