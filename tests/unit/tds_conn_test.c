@@ -261,7 +261,7 @@ send_login(struct client *c, const char *user, const char *password, const char 
         memcpy(b.data + places[i] + 2, &at, 2);
         if (i == 1) {
             for (size_t k = b.size - at * 2U; k < b.size; k++)
-                b.data[k] = (uint8_t)((b.data[k] << 4 | b.data[k] >> 4) ^ 0xA5U);
+                b.data[k] = (uint8_t)((b.data[k] << 4 | b.data[k] >> 4) ^ 0xA5);
         }
     }
     size = (uint32_t)b.size;
@@ -378,7 +378,7 @@ START_TEST(calls)
     put_call(&b, 10, "output", 3, true);
     send_message(c, TDS_RPC, 0, b.data, b.size);
     expect_tokens(c, "COLUMNS3 ROW INPROC(11,1) STATUS0 PROC(1,0) "
-                     "STATUS0 VALUE0 VALUE1 VALUE2 PROC(0,0)");
+                     "STATUS0 VALUE2 VALUE3 VALUE4 PROC(0,0)");
 
     /* A parameter too few, one too many. */
     buf_clear(&b);

@@ -126,7 +126,8 @@ walk_type(struct walk *w, struct walk_column *c)
         c->precision = (uint8_t)walk_int(w, 1);
         c->scale = (uint8_t)walk_int(w, 1);
         break;
-    case 0x28: /* DATE */
+    case 0x28: /* DATE; INT4 of a column that cannot be NULL */
+    case 0x38:
         break;
     case 0x29: /* TIME, DATETIME2, DATETIMEOFFSET */
     case 0x2A:
@@ -200,6 +201,9 @@ walk_value(struct walk *w, const struct walk_column *c)
         break;
     case 0x62:
         (void)walk_take(w, walk_int(w, 4));
+        break;
+    case 0x38:
+        (void)walk_take(w, 4);
         break;
     case 0xA5:
     case 0xA7:
