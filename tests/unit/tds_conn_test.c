@@ -161,10 +161,17 @@ tokens(struct client *c)
             (void)snprintf(out, room, "COLUMNS%d ", n);
             break;
         case TOKEN_ROW:
-            for (int i = 0; i < n; i++)
-                free(walk_value(&w, &columns[i]).data);
+        case TOKEN_NBCROW: {
+            const uint8_t *nulls =
+                token == TOKEN_NBCROW ? walk_take(&w, ((size_t)n + 7) / 8) : NULL;
+
+            for (int i = 0; i < n; i++) {
+                if (nulls == NULL || (nulls[i / 8] >> (i % 8) & 1) == 0)
+                    free(walk_value(&w, &columns[i]).data);
+            }
             (void)snprintf(out, room, "ROW ");
             break;
+        }
         case TOKEN_RETURN_STATUS:
             (void)snprintf(out, room, "STATUS%d ", (int)walk_int(&w, 4));
             break;
