@@ -1,0 +1,318 @@
+/* Requests out, answers in. */
+#include "shipper/shipper.h"
+
+#include "common/clock.h"
+#include "common/fault.h"
+#include "common/log.h"
+#include "common/task.h"
+#include "shipper/kinesis/sequence.h"
+
+#include <sys/random.h>
+
+#define TARGET_BYTES (1U << 20)
+#define LINGER_NS    (5 * NS_PER_MS)
+
+int
+delivery_open(struct shipper *s, struct err *e)
+{
+    const struct weir_settings *w = &s->stage->task->weir;
+    struct lanes_config config = {.keys = w->window_records, .target_bytes = TARGET_BYTES};
+
+    s->n_batches = w->requests_in_flight;
+    s->batch_limit = KINESIS_MAX_RECORDS;
+    s->batches = calloc(s->n_batches, sizeof(*s->batches));
+    s->idle = calloc(s->n_batches, sizeof(struct batch *));
+    if (s->batches == NULL || s->idle == NULL)
+        return err_set(e, ERR_NOMEM, "no memory for %u requests in flight", s->n_batches);
+    for (uint32_t i = 0; i < s->n_batches; i++)
+        s->idle[s->n_idle++] = &s->batches[i];
+    if (getrandom(&config.seed, sizeof(config.seed), GRND_NONBLOCK) != sizeof(config.seed))
+        config.seed = (uint64_t)clock_mono_ns();
+    return lanes_open(&config, &s->lanes, e);
+}
+
+void
+delivery_close(struct shipper *s)
+{
+    lanes_close(&s->lanes);
+    free(s->batches);
+    free(s->idle);
+    s->batches = NULL;
+    s->idle = NULL;
+}
+
+uint32_t
+delivery_in_flight(const struct shipper *s)
+{
+    return s->n_batches - s->n_idle;
+}
+
+/* ---- failures of whole requests ---- */
+
+struct pace {
+    int64_t base_ns;
+    int64_t cap_ns;
+};
+
+static struct pace
+pace_of(enum err_code code)
+{
+    if (code == ERR_THROTTLED)
+        return (struct pace){500 * NS_PER_MS, 20 * NS_PER_S};
+    if (code == ERR_CREDENTIALS)
+        return (struct pace){200 * NS_PER_MS, 30 * NS_PER_S};
+    return (struct pace){50 * NS_PER_MS, 20 * NS_PER_S};
+}
+
+/* Stops all sending for a random time; requests that fail during a hold do not prolong it. */
+static void
+hold(struct shipper *s, enum err_code code, uint32_t retry_after_ms, int64_t now_ns)
+{
+    struct pace pace = pace_of(code);
+    struct stage_backoff b = {.base_ms = (uint32_t)(pace.base_ns / NS_PER_MS),
+                              .cap_ms = (uint32_t)(pace.cap_ns / NS_PER_MS),
+                              .tries = s->failures};
+    int64_t wait_ms;
+
+    if (s->failures > 0 && now_ns < s->hold_until_ns)
+        return;
+    s->failures++;
+    wait_ms = stage_backoff_next(&b);
+    if (wait_ms < retry_after_ms)
+        wait_ms = retry_after_ms < wait_ms + 5000 ? retry_after_ms : wait_ms + 5000;
+    s->hold_until_ns = now_ns + wait_ms * NS_PER_MS;
+}
+
+/* Puts a batch's units back to the heads of their keys, in their order. */
+static void
+give_back(struct shipper *s, struct batch *b, bool is_ambiguous, int64_t now_ns)
+{
+    lanes_answer(s->lanes);
+    for (size_t i = b->n; i-- > 0;) {
+        b->units[i]->is_ambiguous = is_ambiguous;
+        lanes_failed(s->lanes, b->units[i], LANES_RETURNED, now_ns);
+    }
+    s->idle[s->n_idle++] = b;
+}
+
+static int
+refuse_record(struct shipper *s, const struct unit *u, const struct err *why, struct err *e)
+{
+    char position[POSITION_TEXT_SIZE];
+
+    (void)position_text(&u->head->position, position);
+    stats_add(s->stage->stats, STAT_TOO_LARGE, 1);
+    err_set(e, ERR_DATA, "%s: the record of %u bytes (key %u, data %u) at %s is refused: %s",
+            tables_name(s->tables, u->table_id), u->key_size + u->data_size, u->key_size,
+            u->data_size, position, why->text);
+    return err_hint(e, "nothing behind it was skipped; raise the stream's limit or change the "
+                       "table's mapping, then start the shipper again");
+}
+
+/* A request that failed as a whole. */
+static int
+take_failure(struct shipper *s, const struct kinesis_answer *a, int64_t now_ns, struct err *e)
+{
+    struct batch *b = a->tag;
+    size_t n = b->n;
+    struct unit *first = b->units[0];
+
+    stats_add(s->stage->stats, STAT_FAILED_REQUESTS, 1);
+    if (a->error.code == ERR_TIMEOUT)
+        stats_add(s->stage->stats, STAT_TIMEOUTS, 1);
+    if (a->error.sys == 0)
+        stats_add(s->stage->stats, STAT_RECONNECTS, 1);
+    shipper_alarm(s, "request-failed", &a->error);
+    give_back(s, b, a->is_ambiguous, now_ns);
+    if (a->is_refused) {
+        /* One record of many spoils the request: halve until it stands alone. */
+        if (n == 1)
+            return refuse_record(s, first, &a->error, e);
+        s->batch_limit = n / 2;
+        return 0;
+    }
+    if (a->error.code == ERR_STREAM)
+        stream_suspect(s, true, now_ns);
+    hold(s, a->error.code, a->retry_after_ms, now_ns);
+    return 0;
+}
+
+/* ---- answers ---- */
+
+static void
+check_shard(struct shipper *s, const struct unit *u, const struct kinesis_result *r, int64_t now_ns)
+{
+    const char *expected = s->map.shards[lanes_shard_of(s->lanes, u)].id;
+
+    if (r->shard_id_size == 0 || (strlen(expected) == r->shard_id_size &&
+                                  memcmp(expected, r->shard_id, r->shard_id_size) == 0))
+        return;
+    stream_suspect(s, false, now_ns);
+}
+
+static void
+take_stored(struct shipper *s, struct unit *u, const struct kinesis_result *r, int64_t now_ns,
+            int64_t now_real_ns)
+{
+    char position[POSITION_TEXT_SIZE];
+    struct sequence number;
+
+    check_shard(s, u, r, now_ns);
+    (void)sequence_parse(r->text, r->text_size, &number);
+    if (!lanes_stored(s->lanes, u, &number)) {
+        stats_add(s->stage->stats, STAT_ORDER_BREACHES, 1);
+        (void)position_text(&u->head->position, position);
+        log_error("order-breach",
+                  "table=%s position=%s sequence=%.*s text=\"not above the number of the record "
+                  "before it of the same partition key\"",
+                  tables_name(s->tables, u->table_id), position, (int)r->text_size, r->text);
+    }
+    tables_count(s->tables, u, now_real_ns, now_ns);
+    window_acknowledge(s->window, u);
+}
+
+static void
+take_failed(struct shipper *s, struct unit *u, const struct kinesis_result *r, int64_t now_ns)
+{
+    if (r->outcome == KINESIS_THROTTLED) {
+        u->is_ambiguous = false;
+        stats_add(s->stage->stats, STAT_THROTTLED, 1);
+        log_warn("throttled", "shard=%s text=\"over the shard's limits; it gets a pause\"",
+                 s->map.shards[lanes_shard_of(s->lanes, u)].id);
+        lanes_failed(s->lanes, u, LANES_THROTTLED, now_ns);
+        return;
+    }
+    u->is_ambiguous = true;
+    log_warn("record-failed", "shard=%s code=%.*s", s->map.shards[lanes_shard_of(s->lanes, u)].id,
+             (int)r->text_size, r->text);
+    lanes_failed(s->lanes, u, LANES_FAILED, now_ns);
+}
+
+/* An answer with an outcome for each record. */
+static void
+take_results(struct shipper *s, const struct kinesis_answer *a, int64_t now_ns)
+{
+    struct batch *b = a->tag;
+    int64_t now_real_ns = clock_real_ns();
+
+    stats_hist(s->stage->stats, HIST_REQUEST, (uint64_t)a->elapsed_ns);
+    if (s->failures > 0)
+        log_info("requests-succeed-again", "failures=%u", s->failures);
+    s->failures = 0;
+    s->hold_until_ns = 0;
+    if (s->batch_limit < KINESIS_MAX_RECORDS)
+        s->batch_limit =
+            s->batch_limit * 2 < KINESIS_MAX_RECORDS ? s->batch_limit * 2 : KINESIS_MAX_RECORDS;
+    lanes_answer(s->lanes);
+    for (size_t i = b->n; i-- > 0;) {
+        if (a->results[i].outcome == KINESIS_STORED)
+            take_stored(s, b->units[i], &a->results[i], now_ns, now_real_ns);
+        else
+            take_failed(s, b->units[i], &a->results[i], now_ns);
+    }
+    s->idle[s->n_idle++] = b;
+}
+
+int
+delivery_answers(struct shipper *s, struct err *e)
+{
+    const struct kinesis_answer *a;
+    int rc = 0;
+
+    while (rc == 0 && (a = kinesis_put_next(s->kinesis)) != NULL) {
+        int64_t now_ns = clock_mono_ns();
+
+        CRASH_POINT("shipper-answer-before");
+        if (a->is_answered)
+            take_results(s, a, now_ns);
+        else
+            rc = take_failure(s, a, now_ns, e);
+        CRASH_POINT("shipper-answer-after");
+    }
+    stats_set(s->stage->stats, STAT_IN_FLIGHT, delivery_in_flight(s));
+    return rc;
+}
+
+/* ---- requests ---- */
+
+static void
+count_sent(struct shipper *s, const struct batch *b)
+{
+    uint64_t again = 0;
+
+    for (size_t i = 0; i < b->n; i++)
+        again += b->units[i]->tries > 1;
+    stats_add(s->stage->stats, STAT_REQUESTS, 1);
+    stats_add(s->stage->stats, STAT_REQUEST_BYTES, b->bytes);
+    stats_add(s->stage->stats, STAT_RETRIES, again);
+}
+
+/* False when it could not be started. */
+static bool
+start_request(struct shipper *s, struct batch *b, int64_t now_ns)
+{
+    struct kinesis_entry entries[KINESIS_MAX_RECORDS];
+    struct err problem = ERR_INIT;
+
+    for (size_t i = 0; i < b->n; i++) {
+        const struct unit *u = b->units[i];
+
+        entries[i] = (struct kinesis_entry){u->data, u->key_text, u->data_size, u->key_size};
+    }
+    CRASH_POINT("shipper-send-before");
+    if (kinesis_put_start(s->kinesis, entries, b->n, b->is_fresh, b, &problem) == 0) {
+        CRASH_POINT("shipper-send-after");
+        count_sent(s, b);
+        return true;
+    }
+    shipper_alarm(s, "request-not-sent", &problem);
+    give_back(s, b, b->is_fresh, now_ns);
+    hold(s, problem.code, 0, now_ns);
+    return false;
+}
+
+/* Whether a request is worth sending now, or better waits for company. */
+static bool
+is_worthwhile(struct shipper *s, int64_t now_ns)
+{
+    uint32_t sendable = lanes_sendable(s->lanes, now_ns);
+
+    if (sendable == 0)
+        return false;
+    if (sendable >= s->batch_limit || delivery_in_flight(s) == 0)
+        return true;
+    if (s->linger_until_ns == 0)
+        s->linger_until_ns = now_ns + LINGER_NS;
+    return now_ns >= s->linger_until_ns;
+}
+
+void
+delivery_send(struct shipper *s, int64_t now_ns)
+{
+    while (s->is_open && now_ns >= s->hold_until_ns && s->n_idle > 0 &&
+           kinesis_put_possible(s->kinesis) && is_worthwhile(s, now_ns)) {
+        struct batch *b = s->idle[s->n_idle - 1];
+
+        if (lanes_take(s->lanes, now_ns, s->batch_limit, b) == 0)
+            break;
+        s->n_idle--;
+        s->linger_until_ns = 0;
+        if (!start_request(s, b, now_ns))
+            break;
+    }
+    stats_set(s->stage->stats, STAT_IN_FLIGHT, delivery_in_flight(s));
+}
+
+int64_t
+delivery_due(const struct shipper *s, int64_t now_ns)
+{
+    int64_t resume_ns = lanes_next_resume(s->lanes);
+
+    if (!s->is_open || s->n_idle == 0)
+        return INT64_MAX;
+    if (now_ns < s->hold_until_ns)
+        return s->hold_until_ns;
+    if (s->linger_until_ns > now_ns && s->linger_until_ns < resume_ns)
+        return s->linger_until_ns;
+    return resume_ns;
+}
