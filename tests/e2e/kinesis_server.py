@@ -84,7 +84,7 @@ class _Server:
 
     def client(self, access_key=ACCESS_KEY, secret_key=SECRET_KEY, token=None, attempts=1,
                **config):
-        """A boto3 client that does not retry unless told so and reads no configuration file."""
+        """A boto3 client that does not retry, unless told so, and leaves checking to the server."""
         return boto3.session.Session(
             aws_access_key_id=access_key,
             aws_secret_access_key=secret_key,
@@ -94,13 +94,13 @@ class _Server:
             endpoint_url=self.endpoint,
             region_name=self.region,
             verify=self.ca if self.scheme == "https" else None,
-            config=Config(
-                retries={"total_max_attempts": attempts, "mode": "standard"},
-                connect_timeout=5,
-                read_timeout=30,
-                parameter_validation=False,
+            config=Config(**{
+                "retries": {"total_max_attempts": attempts, "mode": "standard"},
+                "connect_timeout": 5,
+                "read_timeout": 30,
+                "parameter_validation": False,
                 **config,
-            ),
+            }),
         )
 
     def stop(self):

@@ -17,10 +17,15 @@ hashkey_of(struct digest *d, const char *key, size_t len)
 uint128
 hashkey_bound(uint32_t k, uint32_t n)
 {
-    /* floor(2^128 / n) without a 129-bit number: 2^128 - 1 = q n + r, and r = n - 1 carries. */
-    uint128 width = HASHKEY_MAX / n + (HASHKEY_MAX % n == (uint128)n - 1 ? 1 : 0);
+    /* 2^128 = q n + r, reached without a 129-bit number by way of 2^128 - 1. */
+    uint128 q = HASHKEY_MAX / n;
+    uint64_t r = (uint64_t)(HASHKEY_MAX % n) + 1;
 
-    return width * k;
+    if (r == n) {
+        q++;
+        r = 0;
+    }
+    return q * k + r * k / n;
 }
 
 int

@@ -2,7 +2,7 @@
  * hashkey - the 128-bit space that partition keys are spread over.
  *
  * The hash of a key is the MD5 of its UTF-8 bytes read as a big-endian number.  n equal shards
- * begin at k * floor(2^128 / n); the last one ends at 2^128 - 1.
+ * begin at floor(k * 2^128 / n), so that doubling a stream halves each of its shards.
  */
 #ifndef KINESISD_HASHKEY_H
 #define KINESISD_HASHKEY_H

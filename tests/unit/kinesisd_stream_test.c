@@ -30,7 +30,10 @@ START_TEST(bounds)
 {
     is_number(hashkey_bound(1, 4), "85070591730234615865843651857942052864");
     is_number(hashkey_bound(2, 3), "226854911280625642308916404954512140970");
-    is_number(hashkey_bound(6, 7), "291670600217947254397178234941515609816");
+    is_number(hashkey_bound(6, 7), "291670600217947254397178234941515609819");
+    is_number(hashkey_bound(5, 6), "283568639100782052886145506193140176213");
+    for (uint32_t k = 0; k < 5000; k++)
+        ck_assert(hashkey_bound(k, 5000) == hashkey_bound(2 * k, 10000));
     is_number(hashkey_bound(0, 1), "0");
     is_number(HASHKEY_MAX, "340282366920938463463374607431768211455");
 }
