@@ -117,6 +117,13 @@ struct ring_record {
     uint32_t crc32c; /* of the header up to here and the payload; 0 without RING_FLAG_CHECKSUM */
 };
 
+/* The first eight bytes of a record's header. */
+static inline uint64_t
+ring_head_word(uint32_t len, uint16_t type, uint16_t flags)
+{
+    return (uint64_t)flags << 48 | (uint64_t)type << 32 | len;
+}
+
 /* Bytes a record of len payload bytes takes in the ring. */
 static inline uint64_t
 ring_record_size(uint64_t len)
