@@ -197,8 +197,8 @@ send_record(struct feeder *f)
     data = key + h->key_size;
     n = snprintf(data, 200, "{\"key\":\"key-%llu\",\"n\":%llu,\"i\":%llu,\"pad\":\"",
                  (unsigned long long)k, (unsigned long long)f->counts[k]++, (unsigned long long)i);
-    while ((uint64_t)n + 3 < size)
-        data[n++] = (char)('a' + n % 26);
+    for (; (uint64_t)n + 3 < size; n++)
+        data[n] = (char)('a' + n % 26);
     memcpy(data + n, "\"}\n", 3);
     h->data_size = (uint32_t)n + 3;
     CHECK(EVP_Digest(key, h->key_size, h->hash, NULL, EVP_md5(), NULL) == 1);
