@@ -185,7 +185,7 @@ class Mssqld:
     def bsqldb(self, sql, *, user="sa", password=None, database=None, timeout=30, **freetds):
         """Runs sql with bsqldb; columns come separated by '|'."""
         command = ["bsqldb", "-S", "mssqld", "-U", user, "-P",
-                   self.sa_password if password is None else password, "-q", "-h", "-t", "|"]
+                   self.sa_password if password is None else password, "-t", "|"]
         if database:
             command += ["-D", database]
         return subprocess.run(command, input=sql, text=True, capture_output=True,
