@@ -30,6 +30,17 @@ crc32c_sse42(uint32_t crc, const void *data, size_t size)
     const uint8_t *at = data;
     uint64_t state = ~crc;
 
+    while (size >= 32) {
+        uint64_t words[4];
+
+        memcpy(words, at, sizeof(words));
+        state = __builtin_ia32_crc32di(state, words[0]);
+        state = __builtin_ia32_crc32di(state, words[1]);
+        state = __builtin_ia32_crc32di(state, words[2]);
+        state = __builtin_ia32_crc32di(state, words[3]);
+        at += 32;
+        size -= 32;
+    }
     while (size >= 8) {
         uint64_t word;
 

@@ -295,7 +295,7 @@ refuse(struct cursor *c, const char *what)
     return false;
 }
 
-static bool
+static inline bool
 has(const struct cursor *c, size_t n)
 {
     return (size_t)(c->end - c->at) >= n;
@@ -329,7 +329,7 @@ get_be64(const uint8_t *at)
 }
 
 /* An unsigned big-endian number of `bytes` (1, 2, 4 or 8) bytes. */
-static bool
+static inline bool
 take_be(struct cursor *c, unsigned bytes, uint64_t *out)
 {
     if (!has(c, bytes))
@@ -353,7 +353,7 @@ take_be(struct cursor *c, unsigned bytes, uint64_t *out)
 }
 
 /* Integers of every width msgpack has; above INT64_MAX they are VALUE_UINT. */
-static bool
+static inline bool
 take_integer(struct cursor *c, uint8_t lead, struct value *v)
 {
     uint64_t u;
@@ -383,7 +383,7 @@ take_integer(struct cursor *c, uint8_t lead, struct value *v)
     return true;
 }
 
-static bool
+static inline bool
 take_lead(struct cursor *c, uint8_t *lead)
 {
     if (!has(c, 1))
@@ -392,7 +392,7 @@ take_lead(struct cursor *c, uint8_t *lead)
     return true;
 }
 
-static bool
+static inline bool
 take_int(struct cursor *c, int64_t *out)
 {
     struct value v;
@@ -406,7 +406,7 @@ take_int(struct cursor *c, int64_t *out)
     return true;
 }
 
-static bool
+static inline bool
 take_u32(struct cursor *c, uint32_t *out)
 {
     int64_t i;
@@ -419,7 +419,7 @@ take_u32(struct cursor *c, uint32_t *out)
     return true;
 }
 
-static bool
+static inline bool
 take_bytes(struct cursor *c, uint64_t size, const uint8_t **out)
 {
     if (!has(c, size))
@@ -430,7 +430,7 @@ take_bytes(struct cursor *c, uint64_t size, const uint8_t **out)
 }
 
 /* A bin of at most max bytes. */
-static bool
+static inline bool
 take_head_bin(struct cursor *c, uint32_t max, const uint8_t **out, uint32_t *size)
 {
     uint8_t lead;
@@ -592,28 +592,111 @@ take_value(struct cursor *c, struct value *v)
     return refuse(c, "something else where a value belongs");
 }
 
+/* The longest of the fixed forms that take_fast() knows. */
+#define FAST_BYTES 6
+
+/* What a lead byte begins, of the kinds that rows are mostly made of. */
+enum lead_class { LEAD_OTHER, LEAD_U8, LEAD_U16, LEAD_U32, LEAD_DATE, LEAD_TEXT };
+
+static const uint8_t lead_classes[256] = {
+    [0xcc] = LEAD_U8, [0xcd] = LEAD_U16, [0xce] = LEAD_U32, [0xd6] = LEAD_DATE, [0xd9] = LEAD_TEXT,
+};
+
+/*
+ * Takes as many of the n values as are of those kinds.  at is the cursor's; returns how many.
+ * Whatever needs a closer look, the end of the data too, is left to take_value().
+ */
+static uint64_t
+take_fast(struct cursor *c, struct value *values, uint64_t n)
+{
+    const uint8_t *at = c->at;
+    const uint8_t *end = c->end;
+    struct value *v = values;
+
+    for (; v < values + n && end - at >= FAST_BYTES; v++) {
+        uint8_t lead = *at;
+        uint32_t size;
+
+        switch ((enum lead_class)lead_classes[lead]) {
+        case LEAD_U8:
+            v->kind = VALUE_INT;
+            v->i = at[1];
+            at += 2;
+            continue;
+        case LEAD_U16:
+            v->kind = VALUE_INT;
+            v->i = get_be16(at + 1);
+            at += 3;
+            continue;
+        case LEAD_U32:
+            v->kind = VALUE_INT;
+            v->i = get_be32(at + 1);
+            at += 5;
+            continue;
+        case LEAD_DATE:
+            if (at[1] != EXT_DATE)
+                break;
+            v->kind = VALUE_DATE;
+            v->days = (int32_t)get_be32(at + 2);
+            at += 6;
+            continue;
+        case LEAD_TEXT:
+            size = at[1];
+            if (size > end - at - 2)
+                break;
+            v->kind = VALUE_TEXT;
+            v->bytes.size = size;
+            v->bytes.data = (const char *)at + 2;
+            at += 2 + size;
+            continue;
+        case LEAD_OTHER:
+            if (lead >= 0x80 && lead < 0xe0)
+                break;
+            v->kind = VALUE_INT;
+            v->i = (int8_t)lead;
+            at++;
+            continue;
+        }
+        break;
+    }
+    c->at = at;
+    return (uint64_t)(v - values);
+}
+
+/* The number of columns; 0 for nil. */
 static bool
-take_values(struct cursor *c, struct value *values, uint16_t *n)
+take_count(struct cursor *c, uint64_t *count)
 {
     uint8_t lead;
-    uint64_t count;
 
+    *count = 0;
     if (!take_lead(c, &lead))
         return false;
-    *n = 0;
     if (lead == 0xc0)
         return true;
     if ((lead & 0xf0) == 0x90)
-        count = lead & 15U;
+        *count = lead & 15U;
     else if (lead != 0xdc && lead != 0xdd)
         return refuse(c, "something else where the values belong");
-    else if (!take_be(c, lead == 0xdc ? 2 : 4, &count))
+    else if (!take_be(c, lead == 0xdc ? 2 : 4, count))
         return false;
-    if (count == 0 || count > EVENT_MAX_COLUMNS)
+    if (*count == 0 || *count > EVENT_MAX_COLUMNS)
         return refuse(c, "an impossible number of columns");
-    for (uint64_t i = 0; i < count; i++) {
+    return true;
+}
+
+static bool
+take_values(struct cursor *c, struct value *values, uint16_t *n)
+{
+    uint64_t count;
+
+    if (!take_count(c, &count))
+        return false;
+    for (uint64_t i = take_fast(c, values, count); i < count;) {
         if (!take_value(c, &values[i]))
             return false;
+        i++;
+        i += take_fast(c, &values[i], count - i);
     }
     *n = (uint16_t)count;
     return true;
@@ -659,6 +742,7 @@ take_head(struct cursor *c, struct event *out)
     memcpy(out->position.b, at, POSITION_SIZE);
     if (!take_int(c, &out->commit_real_ns) || !take_head_bin(c, EVENT_MAX_TRANSACTION, &at, &size))
         return false;
+    memset(out->transaction_id, 0, sizeof(out->transaction_id));
     memcpy(out->transaction_id, at, size);
     out->transaction_id_size = (uint8_t)size;
     return take_u32(c, &out->record_number) && take_int(c, &out->captured_mono_ns);

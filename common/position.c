@@ -123,22 +123,38 @@ position_is_load(const struct position *p)
     return get_be(p->b + OFF_CHUNK, CHUNK_SIZE) != 0;
 }
 
-static char *
+/* Both digits of every byte: this text stands in each message. */
+#define HEX_ROW(h)                                                                                 \
+    h "0" h "1" h "2" h "3" h "4" h "5" h "6" h "7" h "8" h "9" h "a" h "b" h "c" h "d" h "e" h "f"
+
+static const char hex_pairs[] = HEX_ROW("0") HEX_ROW("1") HEX_ROW("2") HEX_ROW("3") HEX_ROW("4")
+    HEX_ROW("5") HEX_ROW("6") HEX_ROW("7") HEX_ROW("8") HEX_ROW("9") HEX_ROW("a") HEX_ROW("b")
+        HEX_ROW("c") HEX_ROW("d") HEX_ROW("e") HEX_ROW("f");
+
+static inline char *
 hex_run(char *at, const uint8_t *bytes, int n)
 {
-    for (int i = 0; i < n; i++) {
-        *at++ = hex_digits[bytes[i] >> 4];
-        *at++ = hex_digits[bytes[i] & 15];
-    }
-    return at;
+    for (int i = 0; i < n; i++)
+        memcpy(at + 2 * i, hex_pairs + 2 * bytes[i], 2);
+    return at + 2 * n;
 }
 
-static char *
+static inline char *
+hex_four(char *at, const uint8_t *bytes)
+{
+    memcpy(at, hex_pairs + 2 * bytes[0], 2);
+    memcpy(at + 2, hex_pairs + 2 * bytes[1], 2);
+    memcpy(at + 4, hex_pairs + 2 * bytes[2], 2);
+    memcpy(at + 6, hex_pairs + 2 * bytes[3], 2);
+    return at + 8;
+}
+
+static inline char *
 lsn_run(char *at, const uint8_t *lsn)
 {
-    at = hex_run(at, lsn, 4);
+    at = hex_four(at, lsn);
     *at++ = ':';
-    at = hex_run(at, lsn + 4, 4);
+    at = hex_four(at, lsn + 4);
     *at++ = ':';
     return hex_run(at, lsn + 8, 2);
 }
@@ -149,7 +165,7 @@ position_text(const struct position *p, char *buf)
     char *at = lsn_run(buf, p->b);
 
     *at++ = '.';
-    at = hex_run(at, p->b + OFF_COMMAND, 4);
+    at = hex_four(at, p->b + OFF_COMMAND);
     *at++ = '.';
     at = lsn_run(at, p->b + OFF_SEQVAL);
     *at++ = '.';

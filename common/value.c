@@ -1,6 +1,7 @@
 #include "common/value.h"
 
 #include "common/clock.h"
+#include "common/digits.h"
 #include "common/err.h"
 
 #include <math.h>
@@ -9,85 +10,13 @@
 #define DIGITS_F32      9
 #define DIGITS_F64      17
 
-static const char digit_pairs[] = "00010203040506070809101112131415161718192021222324"
-                                  "25262728293031323334353637383940414243444546474849"
-                                  "50515253545556575859606162636465666768697071727374"
-                                  "75767778798081828384858687888990919293949596979899";
+/* Since 1970-01-01: 0001-01-01, 9999-12-31; and to 0000-03-01. */
+#define DAYS_YEAR_1     (-719162)
+#define DAYS_YEAR_9999  2932896
+#define DAYS_TO_MARCH_0 719468
+
 static const char hex_lower[] = "0123456789abcdef";
 static const char hex_upper[] = "0123456789ABCDEF";
-
-static const uint64_t pow10_u64[20] = {
-    1ULL,
-    10ULL,
-    100ULL,
-    1000ULL,
-    10000ULL,
-    100000ULL,
-    1000000ULL,
-    10000000ULL,
-    100000000ULL,
-    1000000000ULL,
-    10000000000ULL,
-    100000000000ULL,
-    1000000000000ULL,
-    10000000000000ULL,
-    100000000000000ULL,
-    1000000000000000ULL,
-    10000000000000000ULL,
-    100000000000000000ULL,
-    1000000000000000000ULL,
-    10000000000000000000ULL,
-};
-
-/* ---- integers ---- */
-
-/* log10 from the bit length (1233/4096 is log10(2)), mended by one comparison. */
-static unsigned
-count_digits(uint64_t u)
-{
-    unsigned guess = (64U - (unsigned)__builtin_clzll(u | 1)) * 1233U >> 12;
-
-    return guess + (u >= pow10_u64[guess] ? 1U : 0U) + (u == 0 ? 1U : 0U);
-}
-
-static char *
-put_u64(char *at, uint64_t u)
-{
-    char *end = at + count_digits(u);
-    char *p = end;
-
-    while (u >= 100) {
-        uint64_t rest = u / 100;
-
-        p -= 2;
-        memcpy(p, digit_pairs + 2 * (u - rest * 100), 2);
-        u = rest;
-    }
-    if (u >= 10)
-        memcpy(p - 2, digit_pairs + 2 * u, 2);
-    else
-        p[-1] = (char)('0' + u);
-    return end;
-}
-
-static char *
-put_i64(char *at, int64_t i)
-{
-    uint64_t u = (uint64_t)i;
-
-    if (i < 0) {
-        *at++ = '-';
-        u = 0 - u;
-    }
-    return put_u64(at, u);
-}
-
-static char *
-put_pair(char *at, uint32_t u)
-{
-    memcpy(at, digit_pairs + 2 * (u % 100), 2);
-    return at + 2;
-}
 
 /* ---- floats ---- */
 
@@ -106,7 +35,7 @@ put_decimal_digits(char *at, const char *digits, int n, int exponent)
         }
         *at++ = 'e';
         *at++ = exponent < 0 ? '-' : '+';
-        return put_u64(at, (uint64_t)(exponent < 0 ? -exponent : exponent));
+        return digits_put_u64(at, (uint64_t)(exponent < 0 ? -exponent : exponent));
     }
     if (whole <= 0) {
         *at++ = '0';
@@ -139,7 +68,7 @@ put_short_double(char *at, double d)
     if (magnitude >= 1e15 || (magnitude < 1e-5 && magnitude != 0))
         return NULL;
     for (unsigned k = 0; k <= 15; k++) {
-        double power = (double)pow10_u64[k];
+        double power = (double)digits_pow10[k];
         double r = nearbyint(magnitude * power);
         uint64_t u;
 
@@ -150,10 +79,10 @@ put_short_double(char *at, double d)
         u = (uint64_t)r;
         if (signbit(d))
             *at++ = '-';
-        at = put_u64(at, u / pow10_u64[k]);
+        at = digits_put_u64(at, u / digits_pow10[k]);
         if (k > 0) {
             *at++ = '.';
-            u %= pow10_u64[k];
+            u %= digits_pow10[k];
             for (unsigned i = k; i > 0; i--) {
                 at[i - 1] = (char)('0' + u % 10);
                 u /= 10;
@@ -248,48 +177,73 @@ put_float(char *at, double d, bool is_f32)
         return at + 8;
     }
     if (d < 0x1p24 && d == nearbyint(d))
-        return put_u64(at, (uint64_t)d);
+        return digits_put_u64(at, (uint64_t)d);
     return put_any_float(at, d, is_f32);
 }
 
 /* ---- dates and times ---- */
+
+/*
+ * The same as clock_civil_from_days() for years 0 to 9999, in a third of the instructions: years
+ * begin in March, quarter days and a scaled year take the place of corrections, after Neri and
+ * Schneider, "Euclidean affine functions and their application to calendar algorithms".
+ */
+static void
+civil_date(uint32_t days_from_march_0, uint32_t *year, uint32_t *month, uint32_t *day)
+{
+    uint32_t quarters = 4 * days_from_march_0 + 3;
+    uint32_t century = quarters / 146097;
+    uint32_t in_century = quarters % 146097 | 3;
+    uint64_t scaled = 2939745ULL * in_century;
+    uint32_t day_of_year = (uint32_t)scaled / 2939745 / 4;
+    uint32_t months = 2141 * day_of_year + 197913;
+    bool is_next_year = day_of_year >= 306;
+
+    *year = 100 * century + (uint32_t)(scaled >> 32) + (is_next_year ? 1 : 0);
+    *month = (months >> 16) - (is_next_year ? 12 : 0);
+    *day = (months & 0xffff) / 2141 + 1;
+}
 
 /* Years outside 0..9999 get a sign, as ISO 8601 has it. */
 static char *
 put_date(char *at, int64_t days)
 {
     int year;
-    unsigned month;
-    unsigned day;
+    uint32_t month;
+    uint32_t day;
 
-    clock_civil_from_days(days, &year, &month, &day);
-    if (year >= 0 && year <= 9999) {
-        at = put_pair(at, (uint32_t)year / 100);
-        at = put_pair(at, (uint32_t)year);
+    if (days >= DAYS_YEAR_1 && days <= DAYS_YEAR_9999) {
+        uint32_t u;
+
+        civil_date((uint32_t)(days + DAYS_TO_MARCH_0), &u, &month, &day);
+        at = digits_put_pair(at, u / 100);
+        at = digits_put_pair(at, u % 100);
     } else {
-        uint64_t magnitude = year < 0 ? 0 - (uint64_t)year : (uint64_t)year;
+        clock_civil_from_days(days, &year, &month, &day);
+        uint64_t magnitude = (uint64_t)(year < 0 ? -(int64_t)year : year);
 
-        *at++ = year < 0 ? '-' : '+';
+        if (year != 0)
+            *at++ = year < 0 ? '-' : '+';
         for (uint64_t limit = 1000; limit > 1 && magnitude < limit; limit /= 10)
             *at++ = '0';
-        at = put_u64(at, magnitude);
+        at = digits_put_u64(at, magnitude);
     }
     *at++ = '-';
-    at = put_pair(at, month);
+    at = digits_put_pair(at, month);
     *at++ = '-';
-    return put_pair(at, day);
+    return digits_put_pair(at, day);
 }
 
 static char *
 put_time(char *at, uint32_t second_of_day, uint32_t nanos, unsigned scale)
 {
-    at = put_pair(at, second_of_day / 3600);
+    at = digits_put_pair(at, second_of_day / 3600);
     *at++ = ':';
-    at = put_pair(at, second_of_day / 60 % 60);
+    at = digits_put_pair(at, second_of_day / 60 % 60);
     *at++ = ':';
-    at = put_pair(at, second_of_day % 60);
+    at = digits_put_pair(at, second_of_day % 60);
     if (scale > 0) {
-        uint32_t u = nanos / (uint32_t)pow10_u64[9 - scale];
+        uint32_t u = nanos / (uint32_t)digits_pow10[9 - scale];
 
         *at++ = '.';
         for (unsigned i = scale; i > 0; i--) {
@@ -326,9 +280,9 @@ put_datetimeoffset(char *at, const struct value *v, unsigned scale)
         put_datetime(at, v->datetime.seconds + (int64_t)offset * 60, v->datetime.nanos, scale, ' ');
     *at++ = ' ';
     *at++ = offset < 0 ? '-' : '+';
-    at = put_pair(at, magnitude / 60);
+    at = digits_put_pair(at, magnitude / 60);
     *at++ = ':';
-    return put_pair(at, magnitude % 60);
+    return digits_put_pair(at, magnitude % 60);
 }
 
 static char *
@@ -354,9 +308,9 @@ put_fixed(char *at, const struct value *v, unsigned scale)
         memcpy(at, v->boolean ? "true" : "false", v->boolean ? 4 : 5);
         return at + (v->boolean ? 4 : 5);
     case VALUE_INT:
-        return put_i64(at, v->i);
+        return digits_put_i64(at, v->i);
     case VALUE_UINT:
-        return put_u64(at, v->u);
+        return digits_put_u64(at, v->u);
     case VALUE_FLOAT32:
         return put_float(at, (double)v->f32, true);
     case VALUE_FLOAT64:
@@ -397,27 +351,39 @@ put_hex(const struct value *v, char *buf, size_t size)
     return needed;
 }
 
-size_t
-value_text(const struct value *v, unsigned scale, char *buf, size_t size)
+/* Into room that may be too small for the kind. */
+static size_t
+put_fixed_cut(const struct value *v, unsigned scale, char *buf, size_t size)
 {
     char fixed[VALUE_TEXT_MAX];
-    size_t n;
+    size_t n = (size_t)(put_fixed(fixed, v, scale) - fixed);
 
-    CHECK(scale <= 9);
-    if (v->kind == VALUE_DECIMAL || v->kind == VALUE_TEXT) {
-        n = v->bytes.size;
-        if (n > 0 && size > 0)
-            memcpy(buf, v->bytes.data, n < size ? n : size);
-        return n;
-    }
-    if (v->kind == VALUE_BYTES)
-        return put_hex(v, buf, size);
-    if (size >= VALUE_TEXT_MAX)
-        return (size_t)(put_fixed(buf, v, scale) - buf);
-    n = (size_t)(put_fixed(fixed, v, scale) - fixed);
     if (size > 0)
         memcpy(buf, fixed, n < size ? n : size);
     return n;
+}
+
+static size_t
+put_copy(const struct value *v, char *buf, size_t size)
+{
+    size_t n = v->bytes.size;
+
+    if (n > 0 && size > 0)
+        memcpy(buf, v->bytes.data, n < size ? n : size);
+    return n;
+}
+
+size_t
+value_text(const struct value *v, unsigned scale, char *buf, size_t size)
+{
+    CHECK(scale <= 9);
+    if (v->kind == VALUE_DECIMAL || v->kind == VALUE_TEXT)
+        return put_copy(v, buf, size);
+    if (v->kind == VALUE_BYTES)
+        return put_hex(v, buf, size);
+    if (size < VALUE_TEXT_MAX)
+        return put_fixed_cut(v, scale, buf, size);
+    return (size_t)(put_fixed(buf, v, scale) - buf);
 }
 
 size_t

@@ -224,7 +224,8 @@ count_record(struct encoder *enc, const struct job *job, size_t size)
 static int
 emit(struct encoder *enc, const struct job *job, struct err *e)
 {
-    struct output *o = &enc->outputs[topology_shipper_of(job->key.hash, enc->n_outputs)];
+    uint32_t shipper = enc->n_outputs == 1 ? 0 : topology_shipper_of(job->key.hash, enc->n_outputs);
+    struct output *o = &enc->outputs[shipper];
     const struct ring_meta meta = {.type = RING_DATA,
                                    .flags = job->view->flags & (RING_TXN_BEGIN | RING_TXN_END),
                                    .table_id = job->view->table_id,

@@ -1,5 +1,6 @@
 #include "encoder/json.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -114,9 +115,25 @@ json_text_bound(const char *text, size_t size)
     return sum;
 }
 
+/*
+ * The last bytes, fewer than eight, read in one word that ends where the text ends; only when
+ * there are eight bytes to read.  True when they were all plain.
+ */
+static bool
+put_plain_tail(char *at, const char *end, size_t rest)
+{
+    uint64_t word;
+
+    memcpy(&word, end - 8, 8);
+    word >>= 8 * (8 - rest);
+    memcpy(at, &word, 8);
+    return (special_bytes(word) & ((1ULL << 8 * rest) - 1)) == 0;
+}
+
 char *
 json_put_text(char *at, const char *text, size_t size)
 {
+    const char *start = text;
     const char *end = text + size;
 
     while (text < end) {
@@ -141,6 +158,8 @@ json_put_text(char *at, const char *text, size_t size)
         }
         if (text == end)
             break;
+        if (end - text < 8 && end - start >= 8 && put_plain_tail(at, end, (size_t)(end - text)))
+            return at + (end - text);
         c = (unsigned char)*text;
         if (c >= 0x80) {
             at = put_wide(at, &text, (size_t)(end - text));

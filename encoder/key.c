@@ -46,11 +46,36 @@ key_maker_close(struct key_maker **m)
     *m = NULL;
 }
 
+/* What MD5 pads a text of up to 55 bytes to: one block. */
+#define SHORT_MAX 55
+
+static void
+hash_short(const void *text, size_t size, uint8_t hash[16])
+{
+    uint64_t block[8] = {0};
+    uint8_t *at = (uint8_t *)block;
+    MD5_CTX md5;
+
+    memcpy(at, text, size);
+    at[size] = 0x80;
+    block[7] = 8 * size;
+    (void)MD5_Init(&md5);
+    MD5_Transform(&md5, at);
+    memcpy(hash, &md5.A, 4); /* little endian, as everything here */
+    memcpy(hash + 4, &md5.B, 4);
+    memcpy(hash + 8, &md5.C, 4);
+    memcpy(hash + 12, &md5.D, 4);
+}
+
 void
 key_hash(const void *text, size_t size, uint8_t hash[16])
 {
     MD5_CTX md5;
 
+    if (size <= SHORT_MAX) {
+        hash_short(text, size, hash);
+        return;
+    }
     (void)MD5_Init(&md5);
     (void)MD5_Update(&md5, text, size);
     (void)MD5_Final(hash, &md5);
@@ -114,11 +139,17 @@ make_room(struct key_maker *m, const struct plan *plan, const struct value *valu
 static bool
 is_plain(const char *text, size_t size)
 {
-    unsigned char all = 0;
+    uint64_t all = 0;
+    uint64_t word;
+    size_t i = 0;
 
-    for (size_t i = 0; i < size; i++)
+    for (; i + 8 <= size; i += 8) {
+        memcpy(&word, text + i, 8);
+        all |= word;
+    }
+    for (; i < size; i++)
         all |= (unsigned char)text[i];
-    return all < 0x80;
+    return (all & 0x8080808080808080ULL) == 0;
 }
 
 uint32_t

@@ -1,5 +1,6 @@
 #include "encoder/message.h"
 
+#include "common/digits.h"
 #include "common/task.h"
 #include "encoder/json.h"
 
@@ -72,7 +73,7 @@ message_follow(struct message_writer *w, const struct event *ev)
     if (ev->transaction_id_size == 0 || ev->operation == EVENT_LOAD)
         return;
     if (ev->transaction_id_size != w->id_size ||
-        memcmp(ev->transaction_id, w->id, ev->transaction_id_size) != 0)
+        memcmp(ev->transaction_id, w->id, sizeof(w->id)) != 0) /* zero behind the size */
         number_text(w, ev);
     if (!w->has_previous)
         return;
@@ -91,23 +92,15 @@ message_follow(struct message_writer *w, const struct event *ev)
 }
 
 static char *
-put_number(char *at, uint64_t u)
-{
-    struct value v = {.kind = VALUE_UINT, .u = u};
-
-    return at + value_text(&v, 0, at, VALUE_TEXT_MAX);
-}
-
-static char *
 put_details(struct message_writer *w, const struct plan *p, const struct event *ev, char *at)
 {
     const struct transactions *t = &w->transactions;
 
     if (ev->record_number != 0)
-        at = put_number(fragment_put(at, p, p->transaction_record_id), ev->record_number);
+        at = digits_put_u64(fragment_put(at, p, p->transaction_record_id), ev->record_number);
     if (t->previous_record != 0) {
-        at = put_number(fragment_put(at, p, p->previous_transaction_id), t->previous);
-        at = put_number(fragment_put(at, p, p->previous_record_id), t->previous_record);
+        at = digits_put_u64(fragment_put(at, p, p->previous_transaction_id), t->previous);
+        at = digits_put_u64(fragment_put(at, p, p->previous_record_id), t->previous_record);
     }
     if (ev->commit_real_ns != 0) {
         if (ev->commit_real_ns != w->commit_real_ns) {
@@ -189,7 +182,7 @@ put_text(char *at, const char *text, uint32_t size)
 
 static char *
 put_value(const struct message_writer *w, const struct plan_column *c, char *at,
-          const struct value *v, uint32_t text_size)
+          const struct value *v)
 {
     switch (v->kind) {
     case VALUE_NULL:
@@ -206,7 +199,7 @@ put_value(const struct message_writer *w, const struct plan_column *c, char *at,
     case VALUE_DECIMAL:
         return put_decimal(at, v);
     case VALUE_TEXT:
-        return put_text(at, v->bytes.data, text_size);
+        return put_text(at, v->bytes.data, c->is_trimmed ? key_trimmed(v) : v->bytes.size);
     case VALUE_BYTES:
         return put_bytes(w, at, v);
     case VALUE_DATE:
@@ -219,37 +212,42 @@ put_value(const struct message_writer *w, const struct plan_column *c, char *at,
     return at;
 }
 
+/* A member that IncludeNullAndEmpty = false leaves out. */
+static bool
+is_nothing(const struct plan_column *c, const struct value *v)
+{
+    if (v->kind == VALUE_TEXT)
+        return (c->is_trimmed ? key_trimmed(v) : v->bytes.size) == 0;
+    return v->kind == VALUE_NULL || (v->kind == VALUE_BYTES && v->bytes.size == 0);
+}
+
 /* The members of "data".  Returns the number of columns that were not available. */
 static unsigned
 put_members(const struct message_writer *w, const struct plan *p, const struct value *values,
             char **out)
 {
+    const struct plan_column *c = p->columns;
+    const struct plan_column *end = c + p->n_columns;
     unsigned unavailable = 0;
-    bool is_first = true;
+    uint32_t comma = 1; /* the first member leaves it out */
     char *at = *out;
 
-    for (uint16_t i = 0; i < p->n_columns; i++) {
-        const struct plan_column *c = &p->columns[i];
-        const struct value *v = &values[i];
-        struct fragment name = c->name;
-        uint32_t text_size = 0;
+    for (const struct value *v = values; c < end; c++, v++) {
+        struct fragment name = {.at = c->name.at + comma, .size = c->name.size - comma};
 
+        if (v->kind == VALUE_INT) { /* what most columns of most rows are */
+            at = digits_put_i64(fragment_put(at, p, name), v->i);
+            comma = 0;
+            continue;
+        }
         if (v->kind == VALUE_UNAVAILABLE) {
             unavailable++;
             continue;
         }
-        if (v->kind == VALUE_TEXT)
-            text_size = c->is_trimmed ? key_trimmed(v) : v->bytes.size;
-        if (!w->has_null && (v->kind == VALUE_NULL || (v->kind == VALUE_TEXT && text_size == 0) ||
-                             (v->kind == VALUE_BYTES && v->bytes.size == 0)))
+        if (!w->has_null && is_nothing(c, v))
             continue;
-        if (is_first) { /* no comma */
-            name.at++;
-            name.size--;
-            is_first = false;
-        }
-        at = fragment_put(at, p, name);
-        at = put_value(w, c, at, v, text_size);
+        at = put_value(w, c, fragment_put(at, p, name), v);
+        comma = 0;
     }
     *out = at;
     return unavailable;
@@ -284,13 +282,13 @@ message_bound(const struct plan *plan, const struct value *values, const struct 
 {
     size_t bound = plan->fixed_bound + JSON_TEXT_BOUND(key->size) + FRAGMENT_SLACK;
 
-    for (uint16_t i = 0; i < plan->n_columns; i++) {
-        const struct value *v = &values[i];
-
+    for (const struct value *v = values; v < values + plan->n_columns; v++) {
+        if (v->kind < VALUE_DECIMAL || v->kind > VALUE_BYTES)
+            continue;
         if (v->kind == VALUE_TEXT)
-            bound += json_text_bound(v->bytes.data, v->bytes.size) + 2;
+            bound += json_text_bound(v->bytes.data, v->bytes.size);
         else
-            bound += value_text_bound(v) + 4; /* quotes, "0x" or 'Z'; null */
+            bound += value_text_bound(v);
     }
     return bound;
 }

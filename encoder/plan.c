@@ -10,6 +10,9 @@
 /* Text of a row's message that stands in no fragment: numbers, times, positions. */
 #define NUMBERS_BOUND 512
 
+/* A value but for its bytes: its text or what surrounds it (quotes, "0x", 'Z', null). */
+#define VALUE_BOUND (VALUE_TEXT_MAX + 4)
+
 /* The number types print under these names in control records: captures of DMS show INT32,
    STRING, TIMESTAMP and WSTRING; the others are formed the same way. */
 static const char *const printed_types[DMS_TYPE_COUNT] = {
@@ -233,7 +236,7 @@ compile_text(struct plan_text *t, const struct task *task, const struct table_de
     plan_text_begin(t);
     plan_text_message_end(t);
     p->end = plan_text_end(t);
-    p->fixed_bound = t->size + NUMBERS_BOUND;
+    p->fixed_bound = t->size + NUMBERS_BOUND + (size_t)p->n_columns * VALUE_BOUND;
     p->create_table = compile_control(t, task, table, "create-table", true);
     p->drop_table = compile_control(t, task, table, "drop-table", false);
     p->table_key.text = schema_dot_table(t, NULL, table, "");

@@ -81,7 +81,7 @@ struct plan {
     struct fragment end;
     struct plan_control create_table;
     struct plan_control drop_table;
-    size_t fixed_bound; /* of a row's message without its values and key */
+    size_t fixed_bound; /* of a row's message without its key and the bytes of its values */
     char *text;
     struct stats_table *stats;
 };
