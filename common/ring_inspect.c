@@ -9,8 +9,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Looks at moving positions before they are called senseless. */
-#define LOOKS 100000
+/* Looks at positions that keep moving, and at positions that stand and make no sense. */
+#define LOOKS_MOVING   100000
+#define LOOKS_STANDING 64
 
 /* Held by whom we cannot ask: the lock tells alive from dead, the pid is for people. */
 static bool
@@ -35,13 +36,17 @@ read_positions(struct ring_header *h, const char *path, struct ring_info *out, s
     uint64_t tail = 0;
     bool has_slot = false;
 
-    for (int i = 0; i < LOOKS; i++) {
+    for (int moving = 0, standing = 0; moving < LOOKS_MOVING && standing < LOOKS_STANDING;) {
         before = atomic_load_explicit(&h->consumer.pos, memory_order_acquire);
         tail = atomic_load_explicit(&h->producer.pos, memory_order_acquire);
         has_slot = ring_slot_find(h, tail, &slot) >= 0;
         after = atomic_load_explicit(&h->consumer.pos, memory_order_acquire);
-        if (before != after || tail != atomic_load_explicit(&h->producer.pos, memory_order_acquire))
+        if (before != after ||
+            tail != atomic_load_explicit(&h->producer.pos, memory_order_acquire)) {
+            moving++;
             continue;
+        }
+        standing++;
         if (tail - before <= h->identity.capacity && has_slot)
             break;
     }
