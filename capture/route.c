@@ -37,13 +37,15 @@ key_text(struct capture *c, const struct table_def *d, const struct value *value
 
     for (uint16_t k = 0; k < d->n_key; k++) {
         const struct value *v = &values[d->key[k]];
+        /* Of times; decimals carry their digits, and may have more than 9. */
+        unsigned scale = v->kind == VALUE_DECIMAL ? 0 : d->columns[d->key[k]].scale;
         size_t bound = value_text_bound(v) + 1;
 
         if (make_room(c, n + bound, e) != 0)
             return -1;
         if (k > 0)
             c->key_text[n++] = '.';
-        n += value_text(v, d->columns[d->key[k]].scale, c->key_text + n, c->key_size - n);
+        n += value_text(v, scale, c->key_text + n, c->key_size - n);
     }
     *size = n;
     return 0;

@@ -10,11 +10,6 @@
 #define DIGITS_F32      9
 #define DIGITS_F64      17
 
-/* Since 1970-01-01: 0001-01-01, 9999-12-31; and to 0000-03-01. */
-#define DAYS_YEAR_1     (-719162)
-#define DAYS_YEAR_9999  2932896
-#define DAYS_TO_MARCH_0 719468
-
 static const char hex_lower[] = "0123456789abcdef";
 static const char hex_upper[] = "0123456789ABCDEF";
 
@@ -183,55 +178,34 @@ put_float(char *at, double d, bool is_f32)
 
 /* ---- dates and times ---- */
 
-/*
- * The same as clock_civil_from_days() for years 0 to 9999, in a third of the instructions: years
- * begin in March, quarter days and a scaled year take the place of corrections, after Neri and
- * Schneider, "Euclidean affine functions and their application to calendar algorithms".
- */
-static void
-civil_date(uint32_t days_from_march_0, uint32_t *year, uint32_t *month, uint32_t *day)
-{
-    uint32_t quarters = 4 * days_from_march_0 + 3;
-    uint32_t century = quarters / 146097;
-    uint32_t in_century = quarters % 146097 | 3;
-    uint64_t scaled = 2939745ULL * in_century;
-    uint32_t day_of_year = (uint32_t)scaled / 2939745 / 4;
-    uint32_t months = 2141 * day_of_year + 197913;
-    bool is_next_year = day_of_year >= 306;
-
-    *year = 100 * century + (uint32_t)(scaled >> 32) + (is_next_year ? 1 : 0);
-    *month = (months >> 16) - (is_next_year ? 12 : 0);
-    *day = (months & 0xffff) / 2141 + 1;
-}
-
 /* Years outside 0..9999 get a sign, as ISO 8601 has it. */
 static char *
-put_date(char *at, int64_t days)
+put_far_date(char *at, int64_t days)
 {
     int year;
-    uint32_t month;
-    uint32_t day;
+    unsigned month;
+    unsigned day;
+    uint64_t magnitude;
 
-    if (days >= DAYS_YEAR_1 && days <= DAYS_YEAR_9999) {
-        uint32_t u;
-
-        civil_date((uint32_t)(days + DAYS_TO_MARCH_0), &u, &month, &day);
-        at = digits_put_pair(at, u / 100);
-        at = digits_put_pair(at, u % 100);
-    } else {
-        clock_civil_from_days(days, &year, &month, &day);
-        uint64_t magnitude = (uint64_t)(year < 0 ? -(int64_t)year : year);
-
-        if (year != 0)
-            *at++ = year < 0 ? '-' : '+';
-        for (uint64_t limit = 1000; limit > 1 && magnitude < limit; limit /= 10)
-            *at++ = '0';
-        at = digits_put_u64(at, magnitude);
-    }
+    clock_civil_from_days(days, &year, &month, &day);
+    magnitude = (uint64_t)(year < 0 ? -(int64_t)year : year);
+    if (year != 0)
+        *at++ = year < 0 ? '-' : '+';
+    for (uint64_t limit = 1000; limit > 1 && magnitude < limit; limit /= 10)
+        *at++ = '0';
+    at = digits_put_u64(at, magnitude);
     *at++ = '-';
     at = digits_put_pair(at, month);
     *at++ = '-';
     return digits_put_pair(at, day);
+}
+
+static char *
+put_date(char *at, int64_t days)
+{
+    if (days < DIGITS_DAYS_MIN || days > DIGITS_DAYS_MAX)
+        return put_far_date(at, days);
+    return digits_put_date(at, (int32_t)days);
 }
 
 static char *
@@ -376,11 +350,11 @@ put_copy(const struct value *v, char *buf, size_t size)
 size_t
 value_text(const struct value *v, unsigned scale, char *buf, size_t size)
 {
-    CHECK(scale <= 9);
     if (v->kind == VALUE_DECIMAL || v->kind == VALUE_TEXT)
         return put_copy(v, buf, size);
     if (v->kind == VALUE_BYTES)
         return put_hex(v, buf, size);
+    CHECK(scale <= 9 || v->kind < VALUE_DATE); /* a decimal column may have up to 38 */
     if (size < VALUE_TEXT_MAX)
         return put_fixed_cut(v, scale, buf, size);
     return (size_t)(put_fixed(buf, v, scale) - buf);
