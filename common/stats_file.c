@@ -160,7 +160,7 @@ lay_out(struct stats_header *h, uint32_t tables)
 
     at = add_section(h, 0,
                      &(struct stats_section){.kind = STATS_KIND_SCHEMA,
-                                             .stride = schema_bytes,
+                                             .stride = (schema_bytes + 7) / 8 * 8,
                                              .capacity = 1,
                                              .bytes = schema_bytes},
                      at);

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,17 @@
 #include <unistd.h>
 
 #define CELL_TRIES 1000
+#define CELL_SPINS 100
+
+/* A section as it was found at the start: the file may be cut afterwards. */
+struct section {
+    uint64_t offset;
+    uint32_t stride;
+    uint32_t capacity;
+    uint32_t fields;
+    uint32_t bytes;
+    const _Atomic uint32_t *used; /* lives in the file */
+};
 
 struct stats_view {
     char *path;
@@ -28,11 +40,11 @@ struct stats_view {
     const char *map;
     size_t size;
     const struct stats_header *header;
-    const struct stats_section *stage;
-    const struct stats_section *tables;
-    const struct stats_section *hists;
-    const struct stats_section *errors;
-    const struct stats_section *schema;
+    struct section stage;
+    struct section tables;
+    struct section hists;
+    struct section errors;
+    struct section schema;
 };
 
 /* ---- opening ---- */
@@ -51,20 +63,25 @@ stats_section_crc(const struct stats_header *h)
     return crc;
 }
 
-static const struct stats_section *
-find_section(const struct stats_view *v, enum stats_kind kind, uint32_t least_stride)
+static bool
+find_section(const struct stats_view *v, enum stats_kind kind, uint32_t least_stride,
+             struct section *out)
 {
     for (size_t i = 0; i < STATS_SECTIONS; i++) {
         const struct stats_section *s = &v->header->sections[i];
 
         if (s->kind != (uint32_t)kind)
             continue;
-        if (s->stride < least_stride || s->offset % 8 != 0 || s->offset > v->size ||
-            (uint64_t)s->stride * s->capacity > v->size - s->offset)
-            return NULL;
-        return s;
+        *out = (struct section){.offset = s->offset,
+                                .stride = s->stride,
+                                .capacity = s->capacity,
+                                .fields = s->fields,
+                                .bytes = s->bytes,
+                                .used = &s->used};
+        return s->stride >= least_stride && s->offset % 8 == 0 && s->stride % 8 == 0 &&
+               s->offset <= v->size && (uint64_t)s->stride * s->capacity <= v->size - s->offset;
     }
-    return NULL;
+    return false;
 }
 
 static int
@@ -85,13 +102,12 @@ check_header(struct stats_view *v, struct err *e)
     if (id->total_bytes > v->size)
         return err_set(e, ERR_LAYOUT, "%s is cut: %zu of %llu bytes", v->path, v->size,
                        (unsigned long long)id->total_bytes);
-    v->schema = find_section(v, STATS_KIND_SCHEMA, 0);
-    v->stage = find_section(v, STATS_KIND_STAGE, sizeof(struct stats_stage_section));
-    v->tables = find_section(v, STATS_KIND_TABLE, sizeof(struct stats_table));
-    v->hists = find_section(v, STATS_KIND_HISTOGRAM, sizeof(struct stats_histogram));
-    v->errors = find_section(v, STATS_KIND_ERROR, sizeof(struct stats_error_slot));
-    if (v->schema == NULL || v->stage == NULL || v->tables == NULL || v->hists == NULL ||
-        v->errors == NULL || v->schema->bytes > v->schema->stride)
+    if (!find_section(v, STATS_KIND_SCHEMA, 0, &v->schema) ||
+        !find_section(v, STATS_KIND_STAGE, sizeof(struct stats_stage_section), &v->stage) ||
+        !find_section(v, STATS_KIND_TABLE, sizeof(struct stats_table), &v->tables) ||
+        !find_section(v, STATS_KIND_HISTOGRAM, sizeof(struct stats_histogram), &v->hists) ||
+        !find_section(v, STATS_KIND_ERROR, sizeof(struct stats_error_slot), &v->errors) ||
+        v->schema.bytes > v->schema.stride || v->stage.capacity < 1)
         return err_set(e, ERR_LAYOUT, "%s lacks a section", v->path);
     return 0;
 }
@@ -191,6 +207,9 @@ stats_cell_read(const _Atomic uint32_t *seq, const _Atomic uint64_t *words, size
         atomic_thread_fence(memory_order_acquire);
         if ((before & 1U) == 0 && atomic_load_explicit(seq, memory_order_relaxed) == before)
             return true;
+        /* The writer may wait for the very processor we spin on. */
+        if (i >= CELL_SPINS)
+            (void)sched_yield();
     }
     return false;
 }
@@ -230,7 +249,7 @@ stats_view_summary(const struct stats_view *v, struct stats_summary *out)
 {
     const struct stats_identity *id = &v->header->identity;
     const struct stats_live *live = &v->header->live;
-    const struct stats_stage_section *stage = (const void *)(v->map + v->stage->offset);
+    const struct stats_stage_section *stage = (const void *)(v->map + v->stage.offset);
     char boot[sizeof(id->boot_id)];
     uint64_t beat;
 
@@ -253,7 +272,7 @@ stats_view_summary(const struct stats_view *v, struct stats_summary *out)
     stats_boot_id(boot, sizeof(boot));
     out->heartbeat_age_ns =
         memcmp(boot, id->boot_id, sizeof(boot)) == 0 ? clock_mono_ns() - (int64_t)beat : -1;
-    for (uint32_t i = 0; i < STAT_COUNT && i < v->stage->fields; i++)
+    for (uint32_t i = 0; i < STAT_COUNT && i < v->stage.fields; i++)
         out->counters[i] = look(&stage->counters[i]);
     out->position_torn = read_position(&stage->position, &out->position);
 }
@@ -261,9 +280,9 @@ stats_view_summary(const struct stats_view *v, struct stats_summary *out)
 bool
 stats_view_counter(const struct stats_view *v, uint32_t i, uint64_t *out)
 {
-    const struct stats_stage_section *stage = (const void *)(v->map + v->stage->offset);
+    const struct stats_stage_section *stage = (const void *)(v->map + v->stage.offset);
 
-    if (i >= v->stage->fields || i >= STATS_STAGE_SLOTS || !is_whole(v))
+    if (i >= v->stage.fields || i >= STATS_STAGE_SLOTS || !is_whole(v))
         return false;
     *out = look(&stage->counters[i]);
     return true;
@@ -272,8 +291,8 @@ stats_view_counter(const struct stats_view *v, uint32_t i, uint64_t *out)
 const char *
 stats_view_schema(const struct stats_view *v, size_t *size)
 {
-    *size = is_whole(v) ? v->schema->bytes : 0;
-    return v->map + v->schema->offset;
+    *size = is_whole(v) ? v->schema.bytes : 0;
+    return v->map + v->schema.offset;
 }
 
 /* ---- tables ---- */
@@ -282,17 +301,17 @@ stats_view_schema(const struct stats_view *v, size_t *size)
 static const struct stats_table *
 table_record(const struct stats_view *v, uint32_t i)
 {
-    uint32_t used = atomic_load_explicit(&v->tables->used, memory_order_acquire);
+    uint32_t used = atomic_load_explicit(v->tables.used, memory_order_acquire);
 
-    if (v->tables->capacity == 0)
+    if (v->tables.capacity == 0)
         return NULL;
-    if (used > v->tables->capacity - 1)
-        used = v->tables->capacity - 1;
+    if (used > v->tables.capacity - 1)
+        used = v->tables.capacity - 1;
     if (i > used)
         return NULL;
     if (i == used)
-        i = v->tables->capacity - 1;
-    return (const void *)(v->map + v->tables->offset + (uint64_t)i * v->tables->stride);
+        i = v->tables.capacity - 1;
+    return (const void *)(v->map + v->tables.offset + (uint64_t)i * v->tables.stride);
 }
 
 bool
@@ -313,7 +332,7 @@ stats_view_table(const struct stats_view *v, uint32_t i, struct stats_table_view
     bytes = t->name_bytes < STATS_NAME_BYTES ? t->name_bytes : STATS_NAME_BYTES;
     memcpy(out->name, t->name, bytes);
     out->state = (enum table_state)atomic_load_explicit(&t->state, memory_order_relaxed);
-    for (uint32_t f = 0; f < TSTAT_COUNT && f < v->tables->fields; f++)
+    for (uint32_t f = 0; f < TSTAT_COUNT && f < v->tables.fields; f++)
         out->counters[f] = look(&t->counters[f]);
     out->position_torn = read_position(&t->position, &out->position);
     return true;
@@ -327,9 +346,9 @@ stats_view_distribution(const struct stats_view *v, enum hist_id id, struct stat
     const struct stats_histogram *h;
 
     memset(out, 0, sizeof(*out));
-    if ((uint32_t)id >= v->hists->capacity || !is_whole(v))
+    if ((uint32_t)id >= v->hists.capacity || !is_whole(v))
         return;
-    h = (const void *)(v->map + v->hists->offset + (uint64_t)id * v->hists->stride);
+    h = (const void *)(v->map + v->hists.offset + (uint64_t)id * v->hists.stride);
     out->sum_ns = look(&h->sum_ns);
     out->max_ns = look(&h->max_ns);
     /* The count is that of the buckets read, so that quantiles never run off the end. */
@@ -408,10 +427,10 @@ stats_view_error(const struct stats_view *v, uint32_t i, struct stats_error_view
     struct stats_error_body body;
 
     memset(out, 0, sizeof(*out));
-    if (!is_whole(v) || i >= v->errors->capacity ||
-        i >= atomic_load_explicit(&v->errors->used, memory_order_acquire))
+    if (!is_whole(v) || i >= v->errors.capacity ||
+        i >= atomic_load_explicit(v->errors.used, memory_order_acquire))
         return false;
-    slot = (const void *)(v->map + v->errors->offset + (uint64_t)i * v->errors->stride);
+    slot = (const void *)(v->map + v->errors.offset + (uint64_t)i * v->errors.stride);
     (void)stats_cell_read(&slot->seq, slot->words, STATS_ERROR_WORDS, words);
     memcpy(&body, words, sizeof(body));
     (void)snprintf(out->code, sizeof(out->code), "%.*s", (int)sizeof(body.code), body.code);
