@@ -1,14 +1,253 @@
 #include "capture/sqlserver/db.h"
 #include "capture/sqlserver/sqlserver.h"
 #include "common/err.h"
+#include "common/task.h"
 
+#include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
+
+#define TEXT_MAX          (ERR_TEXT_MAX + ERR_HINT_MAX)
+#define QUIET_MINUTES     15   /* a log that stands still so long deserves a look */
+#define RETENTION_MINUTES 1440 /* less than a day of history is soon outlasted by an outage */
+
+struct check {
+    struct sqlserver *s;
+    struct source_findings *findings;
+    struct err *e; /* for want of memory */
+};
+
+__attribute__((format(printf, 4, 5))) static int
+add(struct check *c, enum source_level level, const char *remedy, const char *fmt, ...)
+{
+    char what[TEXT_MAX];
+    va_list ap;
+
+    va_start(ap, fmt);
+    (void)vsnprintf(what, sizeof(what), fmt, ap);
+    va_end(ap);
+    return source_finding_add(c->findings, level, what, remedy, c->e);
+}
+
+static int
+add_error(struct check *c, const struct err *why)
+{
+    return add(c, SOURCE_ERROR, why->hint, "%s", why->text);
+}
+
+/* The only number of the only row of a query.  False when there is none; asks for no right that
+   the login lacks: an answer that is refused is no finding. */
+static bool
+ask_number(struct check *c, const char *sql, int column, int64_t *out)
+{
+    struct err ignored = ERR_INIT;
+    bool found = false;
+    int rc;
+
+    if (db_query(c->s->db, sql, &ignored) != 0)
+        return false;
+    while ((rc = db_next(c->s->db, &ignored)) == 1) {
+        size_t size;
+
+        if (db_columns(c->s->db) > column && db_data(c->s->db, column, &size) != NULL) {
+            *out = db_int(c->s->db, column);
+            found = true;
+        }
+    }
+    return rc == 0 && found;
+}
+
+/* ---- the connection ---- */
+
+static int
+check_connection(struct check *c, bool *connected)
+{
+    const struct source_endpoint *ep = &c->s->config.task->source;
+    struct source_identity identity;
+    struct err why = ERR_INIT;
+
+    *connected = false;
+    if (sqlserver_engine.connect(&c->s->base, &identity, &why) != 0)
+        return add_error(c, &why);
+    *connected = true;
+    if (add(c, SOURCE_OK, "", "connected to %s:%u, server %s, database %s, as %s", ep->server_name,
+            ep->port, identity.server, identity.database, ep->username) != 0)
+        return -1;
+    if (ep->ssl_mode == SSL_NONE)
+        return add(c, SOURCE_WARNING,
+                   "set SourceEndpoint.SslMode to verify-full and name the authority's file in "
+                   "Weir.SourceCaFile",
+                   "the connection is not encrypted (SslMode none)");
+    if (ep->ssl_mode == SSL_REQUIRE)
+        return add(c, SOURCE_WARNING, "set SourceEndpoint.SslMode to verify-full",
+                   "the server's certificate is not verified (SslMode require)");
+    return 0;
+}
+
+/* ---- the log ---- */
+
+/* The capture job writes a dummy row from time to time even when nothing changes. */
+static int
+check_log(struct check *c, bool *usable)
+{
+    static const char remedy[] =
+        "start SQL Server Agent and the capture job (EXEC sys.sp_cdc_start_job); after a fail-over "
+        "add it on the new primary (EXEC sys.sp_cdc_add_job @job_type = N'capture')";
+    struct err why = ERR_INIT;
+    int64_t minutes = 0;
+    int rc;
+    bool empty = true;
+
+    *usable = false;
+    if (db_query(c->s->db,
+                 "SELECT DATEDIFF(minute, MAX(m.tran_end_time), GETDATE()) FROM "
+                 "cdc.lsn_time_mapping AS m",
+                 &why) != 0)
+        return add_error(c, &why);
+    while ((rc = db_next(c->s->db, &why)) == 1) {
+        size_t size;
+
+        empty = db_data(c->s->db, 0, &size) == NULL;
+        minutes = db_int(c->s->db, 0);
+    }
+    if (rc < 0)
+        return add_error(c, &why);
+    *usable = true;
+    if (empty)
+        return add(c, SOURCE_WARNING, remedy,
+                   "the change log is empty: the capture job has not run yet");
+    if (minutes >= QUIET_MINUTES)
+        return add(c, SOURCE_WARNING, remedy,
+                   "the newest entry of the change log is %" PRId64
+                   " minutes old: the database is idle, or the capture job stands still",
+                   minutes);
+    return add(c, SOURCE_OK, "", "the change log is alive (newest entry %" PRId64 " minutes old)",
+               minutes);
+}
+
+static int
+check_retention(struct check *c)
+{
+    enum { RETENTION = 6 }; /* column of sys.sp_cdc_help_jobs */
+    int64_t minutes;
+
+    if (!ask_number(c, "EXEC sys.sp_cdc_help_jobs", RETENTION, &minutes) || minutes <= 0)
+        return 0;
+    if (minutes < RETENTION_MINUTES)
+        return add(c, SOURCE_WARNING,
+                   "EXEC sys.sp_cdc_change_job @job_type = N'cleanup', @retention = 4320",
+                   "changes are kept for %" PRId64 " minutes: a longer outage of weir loses data",
+                   minutes);
+    return add(c, SOURCE_OK, "", "changes are kept for %" PRId64 " hours", minutes / 60);
+}
+
+/* ---- the tables ---- */
+
+static int
+check_rights(struct check *c, const struct instance *in, bool *granted)
+{
+    const struct table_def *d = in->table.def;
+    struct sql q = {.text = NULL};
+    struct sql name = {.text = NULL};
+    int64_t allowed = 1;
+    int rc = 0;
+
+    sql_add_name(&name, d->schema);
+    sql_add(&name, ".");
+    sql_add_name(&name, d->name);
+    sql_add(&q, "SELECT HAS_PERMS_BY_NAME(");
+    sql_add_string(&q, name.text != NULL ? name.text : "", name.len);
+    sql_add(&q, ", N'OBJECT', N'SELECT')");
+    *granted = true;
+    if (sql_text(&q, c->e) == NULL)
+        rc = -1;
+    else if (ask_number(c, q.text, 0, &allowed) && allowed == 0) {
+        *granted = false;
+        rc = add(c, SOURCE_ERROR, "GRANT SELECT on the table to the login",
+                 "table %s.%s may not be read by the login", d->schema, d->name);
+    }
+    sql_free(&q);
+    sql_free(&name);
+    return rc;
+}
+
+/* Text stored in another code page than the database's is damaged by the capture job itself. */
+static int
+check_collations(struct check *c, const struct instance *in)
+{
+    for (uint16_t i = 0; i < in->n_columns; i++)
+        if (in->types[i].collation != NULL && (strncmp(in->types[i].name, "char", 4) == 0 ||
+                                               strncmp(in->types[i].name, "varchar", 7) == 0))
+            return add(c, SOURCE_WARNING,
+                       "use nvarchar for the column, or the database's collation",
+                       "table %s.%s, column %s: its collation %s is not the database's; change "
+                       "data capture may store characters outside ASCII damaged",
+                       in->table.def->schema, in->table.def->name, in->table.def->columns[i].name,
+                       in->types[i].collation);
+    return 0;
+}
+
+static int
+check_table(struct check *c, const struct instance *in)
+{
+    const struct table_def *d = in->table.def;
+    bool granted;
+
+    if (in->table.refused != NULL)
+        return add(c, SOURCE_ERROR, "follow the advice, or exclude the table by a selection rule",
+                   "table %s.%s: %s", d->schema, d->name, in->table.refused);
+    if (check_rights(c, in, &granted) != 0 || check_collations(c, in) != 0)
+        return -1;
+    if (!granted)
+        return 0;
+    if (d->n_key == 0)
+        return add(c, SOURCE_WARNING, "add a primary key before change data capture is enabled",
+                   "table %s.%s has no primary key (captured whole): it is loaded in one piece and "
+                   "its changes keep their order through a single partition key",
+                   d->schema, d->name);
+    return add(c, SOURCE_OK, "", "table %s.%s: %u columns, key of %u, instance %s", d->schema,
+               d->name, d->n_columns, d->n_key, in->table.instance);
+}
+
+static int
+check_tables(struct check *c)
+{
+    struct err why = ERR_INIT;
+    size_t n = 0;
+
+    if (meta_load(c->s, &why) != 0)
+        return add_error(c, &why);
+    for (size_t i = 0; i < c->s->n_instances; i++) {
+        if (c->s->instances[i]->is_gone)
+            continue;
+        if (check_table(c, c->s->instances[i]) != 0)
+            return -1;
+        n++;
+    }
+    if (n == 0)
+        return add(c, SOURCE_ERROR,
+                   "check schema-name and table-name in TableMappings; the login sees only tables "
+                   "it may read",
+                   "the selection rules pick no table of the database");
+    return 0;
+}
 
 int
 check_source(struct source *base, struct source_findings *findings, struct err *e)
 {
-    (void)base;
-    (void)findings;
-    (void)e;
-    return 0;
+    struct check c = {.s = (struct sqlserver *)base, .findings = findings, .e = e};
+    bool go_on = false;
+
+    if (check_connection(&c, &go_on) != 0)
+        return -1;
+    if (!go_on)
+        return 0;
+    if (check_log(&c, &go_on) != 0)
+        return -1;
+    if (!go_on)
+        return 0;
+    if (check_retention(&c) != 0)
+        return -1;
+    return check_tables(&c);
 }
