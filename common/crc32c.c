@@ -24,6 +24,15 @@ crc32c_portable(uint32_t crc, const void *data, size_t size)
 
 #if defined(__x86_64__)
 
+static inline uint64_t
+load_word(const uint8_t *at)
+{
+    uint64_t word;
+
+    memcpy(&word, at, sizeof(word));
+    return word;
+}
+
 __attribute__((target("sse4.2"))) static uint32_t
 crc32c_sse42(uint32_t crc, const void *data, size_t size)
 {
@@ -31,21 +40,15 @@ crc32c_sse42(uint32_t crc, const void *data, size_t size)
     uint64_t state = ~crc;
 
     while (size >= 32) {
-        uint64_t words[4];
-
-        memcpy(words, at, sizeof(words));
-        state = __builtin_ia32_crc32di(state, words[0]);
-        state = __builtin_ia32_crc32di(state, words[1]);
-        state = __builtin_ia32_crc32di(state, words[2]);
-        state = __builtin_ia32_crc32di(state, words[3]);
+        state = __builtin_ia32_crc32di(state, load_word(at));
+        state = __builtin_ia32_crc32di(state, load_word(at + 8));
+        state = __builtin_ia32_crc32di(state, load_word(at + 16));
+        state = __builtin_ia32_crc32di(state, load_word(at + 24));
         at += 32;
         size -= 32;
     }
     while (size >= 8) {
-        uint64_t word;
-
-        memcpy(&word, at, sizeof(word));
-        state = __builtin_ia32_crc32di(state, word);
+        state = __builtin_ia32_crc32di(state, load_word(at));
         at += 8;
         size -= 8;
     }

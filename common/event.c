@@ -595,69 +595,50 @@ take_value(struct cursor *c, struct value *v)
 /* The longest of the fixed forms that take_fast() knows. */
 #define FAST_BYTES 6
 
-/* What a lead byte begins, of the kinds that rows are mostly made of. */
-enum lead_class { LEAD_OTHER, LEAD_U8, LEAD_U16, LEAD_U32, LEAD_DATE, LEAD_TEXT };
-
-static const uint8_t lead_classes[256] = {
-    [0xcc] = LEAD_U8, [0xcd] = LEAD_U16, [0xce] = LEAD_U32, [0xd6] = LEAD_DATE, [0xd9] = LEAD_TEXT,
-};
-
 /*
- * Takes as many of the n values as are of those kinds.  at is the cursor's; returns how many.
- * Whatever needs a closer look, the end of the data too, is left to take_value().
+ * Takes as many of the n values as are of the kinds rows are mostly made of.  Whatever needs a
+ * closer look, the end of the data too, is left to take_value().  Returns how many it took.
  */
 static uint64_t
 take_fast(struct cursor *c, struct value *values, uint64_t n)
 {
     const uint8_t *at = c->at;
-    const uint8_t *end = c->end;
+    const uint8_t *last = c->end - FAST_BYTES;
     struct value *v = values;
 
-    for (; v < values + n && end - at >= FAST_BYTES; v++) {
+    if (!has(c, FAST_BYTES))
+        return 0;
+    for (; v < values + n && at <= last; v++) {
         uint8_t lead = *at;
-        uint32_t size;
 
-        switch ((enum lead_class)lead_classes[lead]) {
-        case LEAD_U8:
-            v->kind = VALUE_INT;
-            v->i = at[1];
-            at += 2;
-            continue;
-        case LEAD_U16:
+        if (lead == 0xcd) {
             v->kind = VALUE_INT;
             v->i = get_be16(at + 1);
             at += 3;
-            continue;
-        case LEAD_U32:
+        } else if (lead == 0xce) {
             v->kind = VALUE_INT;
             v->i = get_be32(at + 1);
             at += 5;
-            continue;
-        case LEAD_DATE:
-            if (at[1] != EXT_DATE)
-                break;
+        } else if (lead == 0xd6 && at[1] == EXT_DATE) {
             v->kind = VALUE_DATE;
             v->days = (int32_t)get_be32(at + 2);
             at += 6;
-            continue;
-        case LEAD_TEXT:
-            size = at[1];
-            if (size > end - at - 2)
-                break;
+        } else if (lead == 0xd9 && at[1] <= c->end - at - 2) {
             v->kind = VALUE_TEXT;
-            v->bytes.size = size;
+            v->bytes.size = at[1];
             v->bytes.data = (const char *)at + 2;
-            at += 2 + size;
-            continue;
-        case LEAD_OTHER:
-            if (lead >= 0x80 && lead < 0xe0)
-                break;
+            at += 2 + v->bytes.size;
+        } else if (lead < 0x80 || lead >= 0xe0) {
             v->kind = VALUE_INT;
             v->i = (int8_t)lead;
             at++;
-            continue;
+        } else if (lead == 0xcc) {
+            v->kind = VALUE_INT;
+            v->i = at[1];
+            at += 2;
+        } else {
+            break;
         }
-        break;
     }
     c->at = at;
     return (uint64_t)(v - values);
@@ -703,24 +684,57 @@ take_values(struct cursor *c, struct value *values, uint16_t *n)
 }
 
 static bool
-take_operation(struct cursor *c, enum event_operation *out)
+check_operation(struct cursor *c, uint32_t operation, enum event_operation *out)
 {
-    uint32_t operation;
+    const uint32_t known = 1U << EVENT_LOAD | 1U << EVENT_INSERT | 1U << EVENT_UPDATE |
+                           1U << EVENT_DELETE | 1U << EVENT_CREATE_TABLE | 1U << EVENT_DROP_TABLE;
 
-    if (!take_u32(c, &operation))
-        return false;
-    switch (operation) {
-    case EVENT_LOAD:
-    case EVENT_INSERT:
-    case EVENT_UPDATE:
-    case EVENT_DELETE:
-    case EVENT_CREATE_TABLE:
-    case EVENT_DROP_TABLE:
-        *out = (enum event_operation)operation;
-        return true;
-    default:
+    if (operation >= 32 || (known >> operation & 1) == 0)
         return refuse(c, "an unknown operation");
+    *out = (enum event_operation)operation;
+    return true;
+}
+
+/* The members up to the position. */
+static bool
+take_identity(struct cursor *c, struct event *out)
+{
+    const uint8_t *at = c->at;
+    uint32_t operation;
+    uint32_t size;
+    uint8_t lead;
+
+    /* As nearly every event begins: all numbers of one byte, 32 bytes of position. */
+    if (has(c, 5 + POSITION_SIZE) && at[0] == (0x90 | EVENT_MEMBERS) && at[1] < 0x80 &&
+        at[2] < 0x80 && at[3] == 0xc4 && at[4] == POSITION_SIZE) {
+        out->version = at[2];
+        memcpy(out->position.b, at + 5, POSITION_SIZE);
+        c->at += 5 + POSITION_SIZE;
+        return check_operation(c, at[1], &out->operation);
     }
+    if (!take_lead(c, &lead))
+        return false;
+    if (lead != (0x90 | EVENT_MEMBERS))
+        return refuse(c, "something else than an array of nine");
+    if (!take_u32(c, &operation) || !check_operation(c, operation, &out->operation) ||
+        !take_u32(c, &out->version) || !take_head_bin(c, POSITION_SIZE, &at, &size))
+        return false;
+    if (size != POSITION_SIZE)
+        return refuse(c, "a position of the wrong size");
+    memcpy(out->position.b, at, POSITION_SIZE);
+    return true;
+}
+
+/* Times are nearly always written in nine bytes. */
+static inline bool
+take_time(struct cursor *c, int64_t *out)
+{
+    if (has(c, 9) && c->at[0] == 0xcf && c->at[1] < 0x80) {
+        *out = (int64_t)get_be64(c->at + 1);
+        c->at += 9;
+        return true;
+    }
+    return take_int(c, out);
 }
 
 static bool
@@ -728,24 +742,15 @@ take_head(struct cursor *c, struct event *out)
 {
     const uint8_t *at;
     uint32_t size;
-    uint8_t lead;
 
-    if (!take_lead(c, &lead))
-        return false;
-    if (lead != (0x90 | EVENT_MEMBERS))
-        return refuse(c, "something else than an array of nine");
-    if (!take_operation(c, &out->operation) || !take_u32(c, &out->version) ||
-        !take_head_bin(c, POSITION_SIZE, &at, &size))
-        return false;
-    if (size != POSITION_SIZE)
-        return refuse(c, "a position of the wrong size");
-    memcpy(out->position.b, at, POSITION_SIZE);
-    if (!take_int(c, &out->commit_real_ns) || !take_head_bin(c, EVENT_MAX_TRANSACTION, &at, &size))
+    if (!take_identity(c, out) || !take_time(c, &out->commit_real_ns) ||
+        !take_head_bin(c, EVENT_MAX_TRANSACTION, &at, &size))
         return false;
     memset(out->transaction_id, 0, sizeof(out->transaction_id));
-    memcpy(out->transaction_id, at, size);
+    for (uint32_t i = 0; i < size; i++)
+        out->transaction_id[i] = at[i];
     out->transaction_id_size = (uint8_t)size;
-    return take_u32(c, &out->record_number) && take_int(c, &out->captured_mono_ns);
+    return take_u32(c, &out->record_number) && take_time(c, &out->captured_mono_ns);
 }
 
 int

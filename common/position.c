@@ -1,10 +1,14 @@
 #include "common/position.h"
 
+#include <assert.h>
+
 #define OFF_COMMAND   10
 #define OFF_SEQVAL    14
 #define OFF_OPERATION 24
 #define OFF_CHUNK     25
 #define CHUNK_SIZE    7
+
+static_assert(OFF_CHUNK + CHUNK_SIZE == POSITION_SIZE, "the chunk ends the position");
 
 static const char hex_digits[] = "0123456789abcdef";
 
@@ -120,7 +124,10 @@ position_load_chunk(const uint8_t lsn[LSN_SIZE], uint64_t chunk, struct position
 bool
 position_is_load(const struct position *p)
 {
-    return get_be(p->b + OFF_CHUNK, CHUNK_SIZE) != 0;
+    uint64_t tail; /* the last eight bytes, the first of them not of the chunk */
+
+    memcpy(&tail, p->b + OFF_CHUNK - 1, sizeof(tail));
+    return tail >> 8 != 0;
 }
 
 /* Both digits of every byte: this text stands in each message. */
@@ -156,7 +163,9 @@ lsn_run(char *at, const uint8_t *lsn)
     *at++ = ':';
     at = hex_four(at, lsn + 4);
     *at++ = ':';
-    return hex_run(at, lsn + 8, 2);
+    memcpy(at, hex_pairs + 2 * lsn[8], 2);
+    memcpy(at + 2, hex_pairs + 2 * lsn[9], 2);
+    return at + 4;
 }
 
 size_t

@@ -238,7 +238,7 @@ emit(struct encoder *enc, const struct job *job, struct err *e)
         count(enc, STAT_SKIPPED, 1);
         return 0;
     }
-    bound += job->values != NULL ? message_bound(job->plan, job->values, &job->key)
+    bound += job->values != NULL ? message_bound(job->plan, job->values, &job->key, job->view->len)
                                  : message_control_bound(job->plan);
     CRASH_POINT("encoder.emit.before");
     if (bound <= o->max_record) {

@@ -4,6 +4,10 @@
 #include <stdint.h>
 #include <string.h>
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 #define ONES  0x0101010101010101ULL
 #define HIGHS 0x8080808080808080ULL
 
@@ -130,6 +134,32 @@ put_plain_tail(char *at, const char *end, size_t rest)
     return (special_bytes(word) & ((1ULL << 8 * rest) - 1)) == 0;
 }
 
+/* Blocks of 16 bytes for as long as they are plain. */
+static char *
+put_plain_blocks(char *at, const char **text, const char *end)
+{
+#ifdef __SSE2__
+    const char *p = *text;
+
+    for (; end - p >= 16; p += 16, at += 16) {
+        __m128i block = _mm_loadu_si128((const __m128i_u *)p);
+        /* signed: what is above 0x7f counts as below 0x20 */
+        __m128i special = _mm_cmplt_epi8(block, _mm_set1_epi8(0x20));
+
+        special = _mm_or_si128(special, _mm_cmpeq_epi8(block, _mm_set1_epi8('"')));
+        special = _mm_or_si128(special, _mm_cmpeq_epi8(block, _mm_set1_epi8('\\')));
+        if (_mm_movemask_epi8(special) != 0)
+            break;
+        _mm_storeu_si128((__m128i_u *)at, block);
+    }
+    *text = p;
+#else
+    (void)text;
+    (void)end;
+#endif
+    return at;
+}
+
 char *
 json_put_text(char *at, const char *text, size_t size)
 {
@@ -139,6 +169,7 @@ json_put_text(char *at, const char *text, size_t size)
     while (text < end) {
         unsigned char c;
 
+        at = put_plain_blocks(at, &text, end);
         while (end - text >= 8) {
             uint64_t word;
             uint64_t special;

@@ -4,6 +4,7 @@
 
 #include "encoder/key.h"
 
+#include "common/digits.h"
 #include "common/err.h"
 #include "encoder/json.h"
 #include "encoder/plan.h"
@@ -118,6 +119,16 @@ join(struct key_maker *m, const struct plan *plan, const struct value *values)
     return (size_t)(at - m->room);
 }
 
+/* The commonest key of all, its prefix no longer than RECORD_KEY_MAX: the room holds it. */
+static size_t
+join_integer(struct key_maker *m, const struct plan *plan, int64_t i)
+{
+    char *at = m->room;
+
+    memcpy(at, plan->text + plan->key_prefix.at, plan->key_prefix.size);
+    return (size_t)(digits_put_i64(at + plan->key_prefix.size, i) - m->room);
+}
+
 static int
 make_room(struct key_maker *m, const struct plan *plan, const struct value *values, struct err *e)
 {
@@ -198,9 +209,14 @@ key_of_row(struct key_maker *m, const struct plan *plan, const struct value *val
         out->hash = plan->table_key.hash;
         return 0;
     }
-    if (make_room(m, plan, values, e) != 0)
-        return -1;
-    size = join(m, plan, values);
+    if (plan->n_key == 1 && values[plan->key[0]].kind == VALUE_INT &&
+        plan->key_prefix.size <= RECORD_KEY_MAX) {
+        size = join_integer(m, plan, values[plan->key[0]].i);
+    } else {
+        if (make_room(m, plan, values, e) != 0)
+            return -1;
+        size = join(m, plan, values);
+    }
     text = m->room;
     if (size > KEY_CHARACTERS_MAX || !is_plain(text, size)) {
         size = key_fit(text, size, fitted);

@@ -7,6 +7,7 @@
 #include <math.h>
 
 #define TIMESTAMP_SIZE (CLOCK_ISO_SIZE - 1)
+#define SMALL_EVENT    512
 
 void
 message_open(struct message_writer *w, const struct task *task, uint32_t encoders)
@@ -38,7 +39,7 @@ message_values(const struct event *ev, uint16_t *n)
 /* ---- transactions ---- */
 
 /* Transaction ids are numbers of up to 16 bytes, big-endian. */
-static void
+__attribute__((noinline)) static void
 number_text(struct message_writer *w, const struct event *ev)
 {
     uint8_t rest[EVENT_MAX_TRANSACTION];
@@ -151,6 +152,11 @@ static char *
 put_quoted(const struct plan_column *c, char *at, const struct value *v)
 {
     *at++ = '"';
+    if (v->kind == VALUE_DATE && v->days >= DIGITS_DAYS_MIN && v->days <= DIGITS_DAYS_MAX) {
+        at = digits_put_date(at, v->days);
+        *at++ = '"';
+        return at;
+    }
     at += value_text(v, c->scale, at, VALUE_TEXT_MAX);
     if (v->kind == VALUE_DATETIME)
         *at++ = 'Z'; /* DMS writes it although the source knows no zone */
@@ -278,16 +284,18 @@ put_unavailable(const struct message_writer *w, const struct plan *p, const stru
 /* ---- messages ---- */
 
 size_t
-message_bound(const struct plan *plan, const struct value *values, const struct key *key)
+message_bound(const struct plan *plan, const struct value *values, const struct key *key,
+              size_t event_size)
 {
     size_t bound = plan->fixed_bound + JSON_TEXT_BOUND(key->size) + FRAGMENT_SLACK;
 
+    /* All bytes of the values stand in the event; a small one is taken at its worst. */
+    if (event_size <= SMALL_EVENT)
+        return bound + (size_t)plan->n_columns * JSON_SLACK + 6 * event_size;
     for (const struct value *v = values; v < values + plan->n_columns; v++) {
-        if (v->kind < VALUE_DECIMAL || v->kind > VALUE_BYTES)
-            continue;
         if (v->kind == VALUE_TEXT)
             bound += json_text_bound(v->bytes.data, v->bytes.size);
-        else
+        else if (v->kind == VALUE_BYTES || v->kind == VALUE_DECIMAL)
             bound += value_text_bound(v);
     }
     return bound;

@@ -51,8 +51,9 @@ void message_follow(struct message_writer *w, const struct event *ev);
 /* The columns a row's message shows: the row after the change, or what was deleted. */
 const struct value *message_values(const struct event *ev, uint16_t *n);
 
-/* Room for message_row(). */
-size_t message_bound(const struct plan *plan, const struct value *values, const struct key *key);
+/* Room for message_row(); event_size is the encoded event's, which holds the values. */
+size_t message_bound(const struct plan *plan, const struct value *values, const struct key *key,
+                     size_t event_size);
 
 /* values are plan->n_columns.  Returns the length. */
 size_t message_row(struct message_writer *w, const struct plan *plan, const struct event *ev,
