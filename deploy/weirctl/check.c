@@ -159,7 +159,7 @@ check_host(struct tally *t, const struct task *task)
     (void)text_bytes((uint64_t)fs.f_bavail * (uint64_t)fs.f_bsize, have, sizeof(have));
     /* What a running or former task holds there already is not asked for twice. */
     if ((uint64_t)fs.f_bavail * (uint64_t)fs.f_bsize >= wanted)
-        say(t, LEVEL_OK, NULL, "Weir.RuntimeDirectory %s has room: %sB of %sB free are wanted",
+        say(t, LEVEL_OK, NULL, "Weir.RuntimeDirectory %s has room: %sB wanted, %sB free",
             w->runtime_directory, want, have);
     else if (access(w->runtime_directory, F_OK) == 0)
         say(t, LEVEL_WARN,

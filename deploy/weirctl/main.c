@@ -1,3 +1,4 @@
+#include "common/log.h"
 #include "deploy/weirctl/weirctl.h"
 
 #include <stdio.h>
@@ -33,6 +34,8 @@ print_help(FILE *out)
 int
 main(int argc, char **argv)
 {
+    /* The parts of the stages used here log; what concerns the operator is printed by us. */
+    log_init("weirctl", LOG_ERROR);
     if (argc < 2) {
         print_help(stderr);
         return WEIRCTL_USAGE;

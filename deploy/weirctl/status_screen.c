@@ -90,9 +90,9 @@ print_head(const struct screen *s)
                   migration_text(n->task->migration_type), up, iso);
     (void)fprintf(
         s->out, "lag %s%s%s%s   errors %zu   safe at %s\n\n",
-        lag_ns >= 0 ? text_duration(lag_ns, lag, sizeof(lag)) : "unknown", lag_ns >= 0 ? " (" : "",
-        lag_ns >= 0 ? text_fit(table, 24, 0, name, sizeof(name)) : "", lag_ns >= 0 ? ")" : "",
-        kinds, n->has_position ? short_position(&n->position, position) : "no checkpoint yet");
+        lag_ns >= 0 ? text_duration(lag_ns, lag, sizeof(lag)) : "unknown", lag_ns > 0 ? " (" : "",
+        lag_ns > 0 ? text_fit(table, 24, 0, name, sizeof(name)) : "", lag_ns > 0 ? ")" : "", kinds,
+        n->has_position ? short_position(&n->position, position) : "- (no checkpoint)");
 }
 
 /* ---- stages ---- */
@@ -143,13 +143,14 @@ print_stage(const struct screen *s, const struct stage_row *row)
     char text[256];
     double bytes;
 
-    (void)fprintf(s->out, "%-11s%s%-13s%s", row->name, state_colour(s, row),
-                  snapshot_stage_state(row), colour(s, PLAIN));
     if (!row->is_present) {
-        (void)fprintf(s->out, "%s\n",
-                      row->is_incompatible ? text_cut(row->problem, 56, text, sizeof(text)) : "");
+        (void)fprintf(s->out, "%-11s%s%s%s%s%s\n", row->name, state_colour(s, row),
+                      snapshot_stage_state(row), colour(s, PLAIN), row->is_incompatible ? ": " : "",
+                      row->is_incompatible ? text_cut(row->problem, 52, text, sizeof(text)) : "");
         return;
     }
+    (void)fprintf(s->out, "%-11s%s%-13s%s", row->name, state_colour(s, row),
+                  snapshot_stage_state(row), colour(s, PLAIN));
     if (row->summary.alive)
         (void)text_duration(row->summary.heartbeat_age_ns, beat, sizeof(beat));
     bytes = p != NULL ? rate(s, n[STAT_BYTES_OUT], p[STAT_BYTES_OUT]) : -1;
@@ -184,8 +185,9 @@ ring_before(const struct screen *s, const struct ring_row *row)
     return NULL;
 }
 
+/* Padded to width, but for the last column. */
 static void
-print_side(const struct screen *s, bool is_alive, int32_t pid)
+print_side(const struct screen *s, bool is_alive, int32_t pid, int width)
 {
     char text[32];
 
@@ -193,7 +195,7 @@ print_side(const struct screen *s, bool is_alive, int32_t pid)
         (void)snprintf(text, sizeof(text), "alive %d", pid);
     else
         (void)snprintf(text, sizeof(text), "gone");
-    (void)fprintf(s->out, "  %s%-14s%s", colour(s, is_alive ? "" : RED), text,
+    (void)fprintf(s->out, "  %s%-*s%s", colour(s, is_alive ? "" : RED), width, text,
                   is_alive ? "" : colour(s, PLAIN));
 }
 
@@ -217,8 +219,8 @@ print_ring(const struct screen *s, const struct ring_row *row)
         s->out, "%6s %5s%% %8s", text_bytes(i->capacity, size, sizeof(size)),
         text_percent((double)(i->tail - i->release), (double)i->capacity, used, sizeof(used)),
         text_rate(b != NULL ? rate(s, i->tail, b->info.tail) : -1, in, sizeof(in)));
-    print_side(s, i->producer_alive, i->producer_pid);
-    print_side(s, i->consumer_alive, i->consumer_pid);
+    print_side(s, i->producer_alive, i->producer_pid, 14);
+    print_side(s, i->consumer_alive, i->consumer_pid, 0);
     (void)fprintf(s->out, "%s\n", i->state < 3 ? states[i->state] : " ?");
 }
 
@@ -430,7 +432,7 @@ status_print(FILE *out, const struct snapshot *now, const struct snapshot *befor
                   colour(&s, PLAIN));
     for (size_t i = 0; i < now->n_stages; i++)
         print_stage(&s, &now->stages[i]);
-    (void)fprintf(out, "\n%s%-14s%6s %6s %8s  %-14s  %-14s%s\n", colour(&s, BOLD), "RING", "SIZE",
+    (void)fprintf(out, "\n%s%-14s%6s %6s %8s  %-14s  %s%s\n", colour(&s, BOLD), "RING", "SIZE",
                   "USED", "BYTES/s", "PRODUCER", "CONSUMER", colour(&s, PLAIN));
     for (size_t i = 0; i < now->n_rings; i++)
         print_ring(&s, &now->rings[i]);
