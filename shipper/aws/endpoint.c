@@ -175,7 +175,7 @@ regional(const struct aws_stream_arn *arn, struct aws_endpoint *out, struct err 
     }
     err_set(e, ERR_CONFIG, "%.300s: no endpoint is known for the partition \"%s\"", arn->text,
             arn->partition);
-    return err_hint(e, "set AWS_ENDPOINT_URL_KINESIS, or EndpointUrl in KinesisSettings");
+    return err_hint(e, "set AWS_ENDPOINT_URL_KINESIS, or Weir.EndpointUrl");
 }
 
 int
@@ -184,7 +184,7 @@ aws_endpoint_resolve(const struct aws_stream_arn *arn, const char *configured,
 {
     const char *url = configured;
 
-    *out = (struct aws_endpoint){.source = "KinesisSettings"};
+    *out = (struct aws_endpoint){.source = "Weir.EndpointUrl"};
     if (*url == '\0')
         url = environment_url(&out->source);
     if (url == NULL)

@@ -22,7 +22,7 @@ struct aws_stream_arn {
 struct aws_endpoint {
     char url[512];      /* "https://kinesis.eu-west-1.amazonaws.com/" */
     char host[300];     /* as in the Host header: with the port unless it is the scheme's own */
-    const char *source; /* "KinesisSettings", "AWS_ENDPOINT_URL_KINESIS", ..., "region" */
+    const char *source; /* "Weir.EndpointUrl", "AWS_ENDPOINT_URL_KINESIS", ..., "region" */
     bool is_tls;
 };
 

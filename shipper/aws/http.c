@@ -168,7 +168,7 @@ ca_file(const struct http_config *config, const char **named_by)
 {
     static const char *const names[] = {"AWS_CA_BUNDLE", "SSL_CERT_FILE"};
 
-    *named_by = "CaFile";
+    *named_by = "Weir.EndpointCaFile";
     if (config->ca_file[0] != '\0')
         return config->ca_file;
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -407,7 +407,7 @@ set_error(const struct http *h, struct slot *s, CURLcode rc)
                rc == CURLE_SSL_ISSUER_ERROR) {
         err_set(e, ERR_TLS, "%s: %s", h->url, text);
         err_hint(e, "if the endpoint's certificate is signed by a private authority, name that "
-                    "authority's PEM file (CaFile of the target, or AWS_CA_BUNDLE)");
+                    "authority's PEM file (Weir.EndpointCaFile, or AWS_CA_BUNDLE)");
     } else if (rc == CURLE_WRITE_ERROR) {
         err_set(e, ERR_PROTOCOL, "%s: an answer of more than %u bytes", h->url, HTTP_MAX_RESPONSE);
     } else {
