@@ -39,19 +39,33 @@ days_of(int year, int month, int day)
     return y * 365 + y / 4 - y / 100 + y / 400 + before[month - 1] + (leap && month > 2) + day - 1;
 }
 
+/* The next number of exactly `digits` digits; false, and nothing taken, when there is none. */
+static inline bool
+take_number(const char **text, int digits, int *out)
+{
+    *out = 0;
+    for (int i = 0; i < digits; i++) {
+        if ((*text)[i] < '0' || (*text)[i] > '9')
+            return false;
+        *out = *out * 10 + ((*text)[i] - '0');
+    }
+    *text += digits;
+    if (**text == '-' || **text == ':')
+        (*text)++;
+    return true;
+}
+
 static inline int64_t
 ticks_of(const char *text, const char **end)
 {
     int h;
     int m;
     int s;
-    int n = 0;
     int64_t ticks;
     int64_t unit = 1000000;
 
-    ck_assert_int_eq(sscanf(text, "%2d:%2d:%2d%n", &h, &m, &s, &n), 3);
+    ck_assert(take_number(&text, 2, &h) && take_number(&text, 2, &m) && take_number(&text, 2, &s));
     ticks = (((int64_t)h * 60 + m) * 60 + s) * 10000000;
-    text += n;
     if (*text == '.') {
         for (text++; *text >= '0' && *text <= '9'; text++, unit /= 10)
             ticks += (*text - '0') * unit;
@@ -66,30 +80,29 @@ parse_date_time(const char *text, struct sql_value *v)
     int y;
     int m;
     int d;
-    int n = 0;
-    char sign;
-    int oh;
-    int om;
+    int sign;
 
-    if (sscanf(text, "%4d-%2d-%2d%n", &y, &m, &d, &n) == 3) {
+    if (take_number(&text, 4, &y)) {
+        ck_assert(take_number(&text, 2, &m) && take_number(&text, 2, &d));
         v->dt.days = days_of(y, m, d);
-        text += n;
-        if (*text == ' ')
-            text++;
+        text += *text == ' ';
     }
     if (*text == '\0')
         return;
     v->dt.ticks = ticks_of(text, &text);
-    if (sscanf(text, " %c%2d:%2d", &sign, &oh, &om) == 3) {
-        v->dt.offset_min = (int16_t)((oh * 60 + om) * (sign == '-' ? -1 : 1));
-        v->dt.ticks -= (int64_t)v->dt.offset_min * 600000000; /* local to UTC */
-        if (v->dt.ticks < 0) {
-            v->dt.ticks += 864000000000;
-            v->dt.days--;
-        } else if (v->dt.ticks >= 864000000000) {
-            v->dt.ticks -= 864000000000;
-            v->dt.days++;
-        }
+    if (*text != ' ')
+        return;
+    sign = text[1] == '-' ? -1 : 1;
+    text += 2;
+    ck_assert(take_number(&text, 2, &y) && take_number(&text, 2, &m));
+    v->dt.offset_min = (int16_t)((y * 60 + m) * sign);
+    v->dt.ticks -= (int64_t)v->dt.offset_min * 600000000; /* local to UTC */
+    if (v->dt.ticks < 0) {
+        v->dt.ticks += 864000000000;
+        v->dt.days--;
+    } else if (v->dt.ticks >= 864000000000) {
+        v->dt.ticks -= 864000000000;
+        v->dt.days++;
     }
 }
 

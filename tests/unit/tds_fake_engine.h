@@ -209,9 +209,9 @@ session_run(struct session *session, const char *text, const struct sql_param *p
     size_t word = strcspn(text, " \r\n");
 
     if (strncmp(text, "rows ", 5) == 0)
-        return fake_rows(sink, kind, atoi(text + 5));
+        return fake_rows(sink, kind, (int)strtol(text + 5, NULL, 10));
     if (strncmp(text, "wide ", 5) == 0)
-        return fake_wide(sink, kind, (size_t)atoi(text + 5));
+        return fake_wide(sink, kind, strtoul(text + 5, NULL, 10));
     if (is_word(text, word, "echo") || is_word(text, word, "types"))
         return fake_echo(sink, kind, params, n_params, is_word(text, word, "types"));
     if (is_word(text, word, "two"))

@@ -74,6 +74,7 @@ drain_main(void *arg)
         ssize_t n;
 
         d->data = realloc(d->data, d->size + 65536);
+        ck_assert_ptr_nonnull(d->data);
         n = read(d->fd, d->data + d->size, 65536);
         if (n <= 0)
             return NULL;
@@ -89,7 +90,7 @@ check_cutting(size_t packet_size, size_t size, size_t piece)
     struct err e = ERR_INIT;
     struct drain d;
     pthread_t thread;
-    uint8_t *data = malloc(size + 1);
+    uint8_t *data = calloc(size + 8, 1);
     size_t at = 0;
     size_t body = 0;
     uint8_t id = 1;

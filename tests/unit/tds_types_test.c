@@ -404,7 +404,7 @@ compare_row(struct comparison *k, struct walk *w, uint8_t token, json_t *expecte
     }
     /* The choice depends on the NULLs alone: ask for a row of which only those are known. */
     for (int i = 0; i < k->n; i++) {
-        json_t *e = json_array_get(expected, (size_t)(k->seen - k->n + i));
+        json_t *e = json_array_get(expected, (size_t)k->seen - (size_t)k->n + (size_t)i);
 
         memset(&values[i], 0, sizeof(values[i]));
         values[i].is_null = json_is_null(e);

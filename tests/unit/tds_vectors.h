@@ -37,13 +37,14 @@ vector_unhex(const char *hex)
 {
     struct bytes b = {.size = strlen(hex) / 2};
 
-    b.data = malloc(b.size + 1);
+    b.data = calloc(b.size + 8, 1);
     ck_assert_ptr_nonnull(b.data);
     for (size_t i = 0; i < b.size; i++) {
-        unsigned v = 0;
+        char digits[3] = {hex[2 * i], hex[2 * i + 1], '\0'};
+        char *end;
 
-        ck_assert_int_eq(sscanf(hex + 2 * i, "%2x", &v), 1);
-        b.data[i] = (uint8_t)v;
+        b.data[i] = (uint8_t)strtoul(digits, &end, 16);
+        ck_assert_ptr_eq(end, digits + 2);
     }
     return b;
 }
@@ -53,7 +54,7 @@ static inline struct bytes
 vector_payload(const char *hex)
 {
     struct bytes message = vector_unhex(hex);
-    struct bytes out = {.data = malloc(message.size + 1)};
+    struct bytes out = {.data = calloc(message.size + 8, 1)};
     size_t at = 0;
 
     ck_assert_ptr_nonnull(out.data);
@@ -230,6 +231,7 @@ walk_value(struct walk *w, const struct walk_column *c)
     out.data = malloc((size_t)(w->at - start) + 1);
     out.size = (size_t)(w->at - start);
     ck_assert_ptr_nonnull(out.data);
+    ck_assert_ptr_nonnull(start);
     memcpy(out.data, start, out.size);
     return out;
 }

@@ -14,7 +14,7 @@
 /* ---- TLS context ---- */
 
 static int
-tls_err(struct err *e, const char *what)
+tls_err_as(struct err *e, enum err_code as, const char *what)
 {
     char text[256] = "no reason given";
     unsigned long code = ERR_get_error();
@@ -22,7 +22,13 @@ tls_err(struct err *e, const char *what)
     if (code != 0)
         ERR_error_string_n(code, text, sizeof(text));
     ERR_clear_error();
-    return err_set(e, ERR_TLS, "%s: %s", what, text);
+    return err_set(e, as, "%s: %s", what, text);
+}
+
+static int
+tls_err(struct err *e, const char *what)
+{
+    return tls_err_as(e, ERR_TLS, what);
 }
 
 int
@@ -43,13 +49,13 @@ link_tls_context(const char *cert, const char *key, SSL_CTX **out, struct err *e
     (void)SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
     if (SSL_CTX_use_certificate_chain_file(context, cert) != 1) {
         (void)snprintf(what, sizeof(what), "read certificate %s", cert);
-        (void)tls_err(e, what);
+        (void)tls_err_as(e, ERR_CONFIG, what);
         goto fail;
     }
     if (SSL_CTX_use_PrivateKey_file(context, key, SSL_FILETYPE_PEM) != 1 ||
         SSL_CTX_check_private_key(context) != 1) {
         (void)snprintf(what, sizeof(what), "read key %s of certificate %s", key, cert);
-        (void)tls_err(e, what);
+        (void)tls_err_as(e, ERR_CONFIG, what);
         goto fail;
     }
     *out = context;

@@ -48,12 +48,15 @@ struct server {
 static int
 parse_address(const char *text, uint16_t port, union address *out, socklen_t *size, struct err *e)
 {
+    struct in_addr v4 = {.s_addr = 0};
+
     memset(out, 0, sizeof(*out));
-    if (inet_pton(AF_INET, text, &out->v4.sin_addr) == 1) {
+    if (inet_pton(AF_INET, text, &v4) == 1) {
         out->v4.sin_family = AF_INET;
         out->v4.sin_port = htons(port);
+        out->v4.sin_addr = v4;
         *size = sizeof(out->v4);
-        if (ntohl(out->v4.sin_addr.s_addr) >> 24 == 127)
+        if (ntohl(v4.s_addr) >> 24 == 127)
             return 0;
     } else if (inet_pton(AF_INET6, text, &out->v6.sin6_addr) == 1) {
         out->v6.sin6_family = AF_INET6;
@@ -75,6 +78,7 @@ note_address(struct server *s, const char *text, struct err *e)
     union address bound;
     socklen_t size = sizeof(bound);
 
+    memset(&bound, 0, sizeof(bound));
     if (getsockname(s->fd, &bound.any, &size) != 0)
         return err_sys(e, ERR_IO, errno, "ask for the port");
     if (bound.any.sa_family == AF_INET6) {
