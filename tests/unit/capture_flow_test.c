@@ -1,0 +1,628 @@
+/* Resume, skipping, routing and watermarks of capture: a scripted source against real rings, killed
+   at every crash point. */
+/* uses: capture */
+/* wrap: source_engine_find */
+#include "capture/capture.h"
+#include "common/checkpoint.h"
+#include "common/event.h"
+#include "common/fault.h"
+#include "common/file.h"
+#include "common/log.h"
+#include "common/record.h"
+#include "common/ring.h"
+#include "common/stage.h"
+#include "common/stats.h"
+#include "common/task.h"
+#include "tests/unit/capture_fake.h"
+
+#include <ftw.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define RINGS_MAX  4
+#define EVENTS_MAX 65536
+
+const struct source_engine *__wrap_source_engine_find(const char *name);
+
+const struct source_engine *
+__wrap_source_engine_find(const char *name)
+{
+    return strcmp(name, "fake") == 0 ? &fake_engine : NULL;
+}
+
+/* ---- a task in a directory of its own ---- */
+
+static char directory[] = "/tmp/weir-capture-XXXXXX";
+static char state_directory[64];
+static struct task task;
+
+static int
+remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    (void)st;
+    (void)type;
+    (void)ftw;
+    return remove(path);
+}
+
+static void
+setup(void)
+{
+    static char identifier[] = "t";
+    static char engine[] = "fake";
+    static char server[] = "s";
+
+    ck_assert_ptr_nonnull(mkdtemp(directory));
+    (void)snprintf(state_directory, sizeof(state_directory), "%s/state", directory);
+    ck_assert_int_eq(mkdir(state_directory, 0750), 0);
+    memset(&task, 0, sizeof(task));
+    task.identifier = identifier;
+    task.migration_type = MIGRATION_FULL_LOAD_AND_CDC;
+    task.source.engine_name = engine;
+    task.source.server_name = server;
+    task.weir = (struct weir_settings){.runtime_directory = directory,
+                                       .state_directory = state_directory,
+                                       .encoders = 2,
+                                       .shippers = 1,
+                                       .change_ring_size = RING_CAPACITY_MIN,
+                                       .poll_interval_ms = 5,
+                                       .load_chunk_rows = 10};
+    memset(&fake_script, 0, sizeof(fake_script));
+    fake_script.transactions = 20;
+    fake_script.text_size = 10;
+    fake_script.created = "2024";
+    log_init("test", LOG_ERROR);
+}
+
+static void
+teardown(void)
+{
+    (void)nftw(directory, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+static int
+run(struct err *e)
+{
+    struct stage stage = {.name = "capture", .task = &task, .stop_fd = -1};
+    char path[256];
+    int rc;
+
+    (void)snprintf(path, sizeof(path), "%s/stats.capture", directory);
+    ck_assert_int_eq(
+        stats_create(
+            &(struct stats_config){.path = path, .stage = "capture", .task = "t", .tables = 16},
+            &stage.stats, e),
+        0);
+    err_clear(e);
+    rc = capture_run(&stage, e);
+    stats_close(&stage.stats);
+    return rc;
+}
+
+static void
+must_run(void)
+{
+    struct err e = ERR_INIT;
+
+    ck_assert_msg(run(&e) == 0, "%s", e.text);
+}
+
+/* Runs in a child that may be killed; true when it was. */
+static bool
+run_killed(const char *crash)
+{
+    pid_t pid = fork();
+    int status;
+
+    ck_assert_int_ge(pid, 0);
+    if (pid == 0) {
+        struct err e = ERR_INIT;
+
+        (void)setenv("WEIR_CRASH", crash, 1);
+        fault_reload();
+        _exit(run(&e) == 0 ? 0 : 1);
+    }
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    if (WIFSIGNALED(status))
+        return true;
+    ck_assert_int_eq(WEXITSTATUS(status), 0);
+    return false;
+}
+
+/* ---- what lies in the rings ---- */
+
+struct seen {
+    uint32_t ring;
+    uint32_t table_id;
+    enum event_operation operation;
+    int64_t id;
+    struct position position;
+};
+
+static struct seen seen[EVENTS_MAX];
+static size_t n_seen;
+static struct position last_watermark[RINGS_MAX];
+static size_t n_watermarks[RINGS_MAX];
+static uint64_t generation = 1;
+
+static void
+take(uint32_t ring, const struct ring_view *v, struct position *last)
+{
+    static struct event_values room;
+    struct event ev;
+    struct err e = ERR_INIT;
+
+    if (v->type == RING_CONTROL) {
+        struct watermark w;
+
+        ck_assert_uint_eq(v->len, sizeof(w));
+        memcpy(&w, v->data, sizeof(w));
+        ck_assert_uint_eq(w.kind, WATERMARK);
+        ck_assert_uint_eq(w.generation, generation);
+        ck_assert_int_ge(position_compare(&w.position, last), 0);
+        last_watermark[ring] = w.position;
+        n_watermarks[ring]++;
+        *last = w.position;
+        return;
+    }
+    ck_assert_int_eq(event_decode(v->data, v->len, v->table_id, &room, &ev, &e), 0);
+    ck_assert_int_ge(position_compare(&ev.position, last), 0);
+    /* Behind a watermark nothing of its range may come. */
+    ck_assert_int_gt(position_compare(&ev.position, &last_watermark[ring]), 0);
+    *last = ev.position;
+    ck_assert_uint_lt(n_seen, EVENTS_MAX);
+    seen[n_seen++] = (struct seen){.ring = ring,
+                                   .table_id = ev.table_id,
+                                   .operation = ev.operation,
+                                   .id = ev.n_after > 0 ? ev.after[0].i : -1,
+                                   .position = ev.position};
+}
+
+static struct ring *
+open_consumer(uint32_t ring)
+{
+    char path[256];
+    struct err e = ERR_INIT;
+    struct ring *r = NULL;
+    struct ring_config config = {.path = path,
+                                 .name = "change",
+                                 .capacity = RING_CAPACITY_MIN,
+                                 .generation = generation,
+                                 .record_format = EVENT_FORMAT};
+
+    (void)snprintf(path, sizeof(path), "%s/g%lu/change.%u.ring", directory,
+                   (unsigned long)generation, ring);
+    ck_assert_msg(ring_open_consumer(&config, &r, &e) == 0, "%s", e.text);
+    return r;
+}
+
+/* Reads everything, without releasing: may be called again. */
+static void
+look(void)
+{
+    n_seen = 0;
+    for (uint32_t i = 0; i < task.weir.encoders; i++) {
+        struct ring *r = open_consumer(i);
+        struct position last = {.b = {0}};
+        struct ring_view v;
+        struct err e = ERR_INIT;
+
+        memset(&last_watermark[i], 0, sizeof(last_watermark[i]));
+        n_watermarks[i] = 0;
+        while (ring_next(r, &v, &e) == 1)
+            take(i, &v, &last);
+        ring_close(&r);
+    }
+}
+
+static size_t
+count(enum event_operation operation, int64_t id, bool has_key)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < n_seen; i++)
+        if (seen[i].operation == operation && (id < 0 || seen[i].id == id) &&
+            (seen[i].table_id == 2) == has_key) /* h is 1, k is 2 */
+            n++;
+    return n;
+}
+
+/* Every change of the script once; every row of the load at least, or exactly, once. */
+static void
+check_all(bool load_exactly_once)
+{
+    look();
+    for (int64_t id = FAKE_JOIN + 1; id <= FAKE_JOIN + fake_script.transactions; id++)
+        for (int key = 0; key < 2; key++)
+            ck_assert_msg(count(EVENT_INSERT, id, key == 1) == 1, "change %ld of table %d: %zu",
+                          (long)id, key, count(EVENT_INSERT, id, key == 1));
+    for (int64_t id = 1; id <= FAKE_ROWS; id++)
+        for (int key = 0; key < 2; key++) {
+            size_t n = count(EVENT_LOAD, id, key == 1);
+
+            ck_assert_msg(load_exactly_once ? n == 1 : n >= 1, "row %ld of table %d: %zu", (long)id,
+                          key, n);
+        }
+    for (int key = 0; key < 2; key++)
+        ck_assert_uint_ge(count(EVENT_CREATE_TABLE, -1, key == 1), 1);
+    for (uint32_t i = 0; i < task.weir.encoders; i++)
+        ck_assert_uint_eq(fake_lsn_of(&last_watermark[i]),
+                          (uint64_t)FAKE_JOIN + (uint64_t)fake_script.transactions);
+}
+
+/* ---- tests ---- */
+
+START_TEST(load_then_log)
+{
+    must_run();
+    check_all(true);
+    ck_assert_uint_eq(count(EVENT_CREATE_TABLE, -1, true), 1);
+    ck_assert_uint_eq(count(EVENT_CREATE_TABLE, -1, false), 1);
+}
+END_TEST
+
+/* One key, one ring; a table without a key, one ring. */
+START_TEST(routing_is_by_key)
+{
+    size_t per_ring[2] = {0, 0};
+
+    must_run();
+    look();
+    for (size_t i = 0; i < n_seen; i++) {
+        if (seen[i].table_id == 2)
+            per_ring[seen[i].ring]++;
+        for (size_t j = 0; j < i; j++)
+            if (seen[i].table_id == seen[j].table_id &&
+                (seen[i].table_id == 1 || (seen[i].id == seen[j].id && seen[i].id >= 0)))
+                ck_assert_uint_eq(seen[i].ring, seen[j].ring);
+    }
+    ck_assert_uint_gt(per_ring[0], 5);
+    ck_assert_uint_gt(per_ring[1], 5);
+}
+END_TEST
+
+START_TEST(restart_repeats_nothing)
+{
+    must_run();
+    must_run();
+    fake_script.transactions = 33;
+    must_run();
+    check_all(true);
+}
+END_TEST
+
+/* A ring that was lost is filled again from the checkpoint; the other one sees nothing twice. */
+START_TEST(rings_at_different_places)
+{
+    char path[256];
+    size_t kept = 0;
+    size_t again = 0;
+
+    must_run();
+    look();
+    for (size_t i = 0; i < n_seen; i++)
+        kept += seen[i].ring == 0 ? 1 : 0;
+    (void)snprintf(path, sizeof(path), "%s/g1/change.1.ring", directory);
+    ck_assert_int_eq(unlink(path), 0);
+    must_run();
+    check_all(true);
+    for (size_t i = 0; i < n_seen; i++)
+        again += seen[i].ring == 0 ? 1 : 0;
+    ck_assert_uint_eq(kept, again);
+}
+END_TEST
+
+/* Both rings lost, the shipper had acknowledged up to a place in the log: cold start there. */
+START_TEST(cold_start_at_the_checkpoint)
+{
+    struct checkpoint c = {.generation = 1, .shipper = 0};
+    struct err e = ERR_INIT;
+    uint8_t lsn[LSN_SIZE];
+    char path[256];
+
+    must_run();
+    fake_lsn(FAKE_JOIN + 7, lsn);
+    position_lsn_complete(lsn, &c.position);
+    ck_assert_int_eq(checkpoint_write(&task, &c, &e), 0);
+    for (int i = 0; i < 2; i++) {
+        (void)snprintf(path, sizeof(path), "%s/g1/change.%d.ring", directory, i);
+        ck_assert_int_eq(unlink(path), 0);
+    }
+    must_run();
+    look();
+    ck_assert_uint_eq(count(EVENT_LOAD, -1, true) + count(EVENT_LOAD, -1, false), 0);
+    ck_assert_uint_eq(count(EVENT_INSERT, FAKE_JOIN + 7, true), 0);
+    for (int64_t id = FAKE_JOIN + 8; id <= FAKE_JOIN + fake_script.transactions; id++)
+        ck_assert_uint_eq(count(EVENT_INSERT, id, true), 1);
+}
+END_TEST
+
+/* A connection that breaks inside a transaction: the engine gives its start again, the rings do
+   not. */
+START_TEST(broken_connection_repeats_nothing)
+{
+    fake_script.break_after = 9;
+    must_run();
+    ck_assert_int_eq(fake_script.connects, 2);
+    check_all(true);
+}
+END_TEST
+
+START_TEST(refused_connections_are_tried_again)
+{
+    fake_script.connect_failures = 2;
+    must_run();
+    ck_assert_int_eq(fake_script.connects, 3);
+    check_all(true);
+}
+END_TEST
+
+/* Killed at the n-th pass of every crash point, then finished: each change is there once. */
+START_TEST(killed_anywhere)
+{
+    char crash[32];
+    int kills = 0;
+
+    fake_script.text_size = 2000; /* batches of several records */
+    for (int n = 1 + _i; n < 400; n += 8) {
+        (void)snprintf(crash, sizeof(crash), "*:%d", n);
+        if (!run_killed(crash))
+            break;
+        kills++;
+        must_run();
+        check_all(false);
+        teardown();
+        ck_assert_int_eq(mkdir(directory, 0750), 0);
+        ck_assert_int_eq(mkdir(state_directory, 0750), 0);
+    }
+    ck_assert_int_gt(kills, 5);
+}
+END_TEST
+
+START_TEST(killed_again_and_again)
+{
+    int rounds = 0;
+
+    while (run_killed("capture.published:2"))
+        ck_assert_int_lt(++rounds, 200);
+    ck_assert_int_gt(rounds, 5);
+    check_all(false);
+}
+END_TEST
+
+/* ---- a full ring ---- */
+
+static _Atomic bool draining;
+static size_t drained;
+
+static void *
+drain(void *arg)
+{
+    struct ring *r = arg;
+    struct ring_view v;
+    struct err e = ERR_INIT;
+    int rc = 0;
+
+    while (rc >= 0) {
+        rc = ring_next(r, &v, &e);
+        if (rc == 1) {
+            drained += v.type == RING_DATA ? 1 : 0;
+            ring_release(r, v.end);
+        } else if (rc == 0 && !ring_wait_data(&r, 1, 20) && !atomic_load(&draining)) {
+            break;
+        }
+    }
+    return NULL;
+}
+
+START_TEST(full_ring_waits)
+{
+    pthread_t t;
+    struct ring *r;
+
+    task.weir.encoders = 1;
+    must_run(); /* makes the ring; what it holds is a part of what is drained */
+    fake_script.transactions = 60;
+    fake_script.text_size = 100000; /* twelve times the ring, each but one change in a fragment */
+    r = open_consumer(0);
+    atomic_store(&draining, true);
+    ck_assert_int_eq(pthread_create(&t, NULL, drain, r), 0);
+    must_run();
+    atomic_store(&draining, false);
+    ck_assert_int_eq(pthread_join(t, NULL), 0);
+    ring_close(&r);
+    ck_assert_uint_eq(drained, 2 + 2 * FAKE_ROWS + 2 * 60);
+}
+END_TEST
+
+/* A change that no ring of this size can take is the operator's business, not a loss. */
+START_TEST(change_larger_than_the_ring)
+{
+    struct err e = ERR_INIT;
+
+    fake_script.text_size = 900000;
+    ck_assert_int_eq(run(&e), -1);
+    ck_assert_int_eq(e.code, ERR_CONFIG);
+    ck_assert_ptr_nonnull(strstr(e.hint, "ChangeRingSize"));
+}
+END_TEST
+
+/* ---- kinds of task ---- */
+
+START_TEST(cdc_only_loads_nothing)
+{
+    task.migration_type = MIGRATION_CDC;
+    must_run();
+    look();
+    ck_assert_uint_eq(count(EVENT_LOAD, -1, true) + count(EVENT_LOAD, -1, false), 0);
+    ck_assert_uint_eq(count(EVENT_CREATE_TABLE, -1, true), 1);
+    ck_assert_uint_eq(count(EVENT_INSERT, -1, true), (size_t)fake_script.transactions);
+}
+END_TEST
+
+START_TEST(full_load_only_ends)
+{
+    task.migration_type = MIGRATION_FULL_LOAD;
+    must_run();
+    look();
+    ck_assert_uint_eq(count(EVENT_LOAD, -1, true), FAKE_ROWS);
+    ck_assert_uint_eq(count(EVENT_INSERT, -1, true), 0);
+    must_run();
+    look();
+    ck_assert_uint_eq(count(EVENT_LOAD, -1, true), FAKE_ROWS);
+}
+END_TEST
+
+START_TEST(refused_table_leaves_the_others)
+{
+    fake_script.refuse = "h";
+    must_run();
+    look();
+    for (size_t i = 0; i < n_seen; i++)
+        ck_assert_uint_eq(seen[i].table_id, seen[0].table_id);
+    ck_assert_uint_eq(n_seen, 1 + FAKE_ROWS + (size_t)fake_script.transactions);
+}
+END_TEST
+
+START_TEST(other_numbers_make_a_generation)
+{
+    struct checkpoint c = {.generation = 1, .shipper = 0};
+    struct err e = ERR_INIT;
+    uint8_t lsn[LSN_SIZE];
+    char path[256];
+
+    must_run();
+    fake_lsn(FAKE_JOIN + 15, lsn);
+    position_lsn_complete(lsn, &c.position);
+    ck_assert_int_eq(checkpoint_write(&task, &c, &e), 0);
+    task.weir.encoders = 3;
+    must_run();
+    (void)snprintf(path, sizeof(path), "%s/g1", directory);
+    ck_assert_int_ne(access(path, F_OK), 0);
+    generation = 2;
+    look();
+    for (int64_t id = FAKE_JOIN + 1; id <= FAKE_JOIN + fake_script.transactions; id++)
+        ck_assert_uint_eq(count(EVENT_INSERT, id, true), id > FAKE_JOIN + 15 ? 1 : 0);
+}
+END_TEST
+
+/* ---- bad state ---- */
+
+static void
+expect(enum err_code code, const char *text)
+{
+    struct err e = ERR_INIT;
+
+    ck_assert_int_eq(run(&e), -1);
+    ck_assert_msg(e.code == code, "%s: %s", err_name(e.code), e.text);
+    ck_assert_msg(strstr(e.text, text) != NULL, "%s", e.text);
+    ck_assert(e.hint[0] != '\0');
+}
+
+static void
+replace_state(const char *text)
+{
+    char path[256];
+    struct err e = ERR_INIT;
+
+    (void)snprintf(path, sizeof(path), "%s/capture.json", state_directory);
+    ck_assert_int_eq(file_replace(path, text, strlen(text), 0640, &e), 0);
+}
+
+START_TEST(damaged_state)
+{
+    must_run();
+    replace_state("{\"format\": 1, \"task\":");
+    expect(ERR_LAYOUT, "is damaged");
+    replace_state("{\"format\": 2}");
+    expect(ERR_LAYOUT, "is damaged or of another version");
+    replace_state("");
+    expect(ERR_LAYOUT, "is damaged");
+}
+END_TEST
+
+START_TEST(foreign_state)
+{
+    static char other[] = "other";
+
+    must_run();
+    task.identifier = other;
+    expect(ERR_LAYOUT, "belongs to another task");
+}
+END_TEST
+
+START_TEST(lost_state)
+{
+    char path[256];
+
+    must_run();
+    (void)snprintf(path, sizeof(path), "%s/capture.json", state_directory);
+    ck_assert_int_eq(unlink(path), 0);
+    expect(ERR_LAYOUT, "capture.json is gone");
+}
+END_TEST
+
+START_TEST(other_history)
+{
+    must_run();
+    fake_script.created = "2025";
+    expect(ERR_HISTORY, "date of creation was '2024' and is '2025'");
+}
+END_TEST
+
+START_TEST(two_of_one_task)
+{
+    char path[256];
+    struct err e = ERR_INIT;
+    int lock;
+
+    (void)snprintf(path, sizeof(path), "%s/capture.lock", state_directory);
+    ck_assert_int_eq(file_lock(path, &lock, &e), 0);
+    expect(ERR_BUSY, "held by process");
+    (void)close(lock);
+}
+END_TEST
+
+int
+main(void)
+{
+    Suite *suite = suite_create("capture_flow");
+    TCase *tc = tcase_create("all");
+    SRunner *runner;
+    int failed;
+
+    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_set_timeout(tc, 60);
+    tcase_add_test(tc, load_then_log);
+    tcase_add_test(tc, routing_is_by_key);
+    tcase_add_test(tc, restart_repeats_nothing);
+    tcase_add_test(tc, rings_at_different_places);
+    tcase_add_test(tc, cold_start_at_the_checkpoint);
+    tcase_add_test(tc, broken_connection_repeats_nothing);
+    tcase_add_test(tc, refused_connections_are_tried_again);
+#ifdef WEIR_FAULTS
+    tcase_add_loop_test(tc, killed_anywhere, 0, 8);
+    tcase_add_test(tc, killed_again_and_again);
+#endif
+    tcase_add_test(tc, full_ring_waits);
+    tcase_add_test(tc, change_larger_than_the_ring);
+    tcase_add_test(tc, cdc_only_loads_nothing);
+    tcase_add_test(tc, full_load_only_ends);
+    tcase_add_test(tc, refused_table_leaves_the_others);
+    tcase_add_test(tc, other_numbers_make_a_generation);
+    tcase_add_test(tc, damaged_state);
+    tcase_add_test(tc, foreign_state);
+    tcase_add_test(tc, lost_state);
+    tcase_add_test(tc, other_history);
+    tcase_add_test(tc, two_of_one_task);
+    suite_add_tcase(suite, tc);
+    runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? 0 : 1;
+}
