@@ -29,7 +29,7 @@ hits=$(grep -nE '^#include "[^/"]+"' $files)
 # Every header compiles alone.
 for header in $(printf '%s\n' $files | grep '\.h$'); do
     printf '#include "%s"\ntypedef int alone;\n' "$header" |
-        ${CC:-gcc} -std=c17 -D_GNU_SOURCE -DWEIR_VERSION='""' -I. -Wall -Wextra -Werror \
+        ${CC:-gcc} -std=c17 -D_GNU_SOURCE -DWEIR_FAULTS -DWEIR_VERSION='""' -I. -Wall -Wextra -Werror \
             -fsyntax-only -x c - 2>&1 | sed 's/^/    /' | head -n 5 | grep . &&
         complain "$header does not compile alone"
 done
@@ -45,7 +45,7 @@ done
 # Files that ask to be split.
 for file in $files; do
     lines=$(wc -l <"$file")
-    [ "$lines" -gt 1000 ] && complain "$file has $lines lines; split it"
+    [ "$lines" -gt 1100 ] && complain "$file has $lines lines; split it"
 done
 
 marks='TO''DO|FIX''ME|XX''X'
