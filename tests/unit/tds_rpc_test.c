@@ -2,6 +2,7 @@
 /* Calls and their parameters: recorded requests, every type, truncation and damage. */
 #include "common/err.h"
 #include "tests/mssqld/tds/param.h"
+#include "tests/mssqld/tds/paramtype.h"
 #include "tests/mssqld/tds/pool.h"
 #include "tests/mssqld/tds/reader.h"
 #include "tests/mssqld/tds/rpc.h"
@@ -112,14 +113,14 @@ there_and_back(const struct sql_type *type, const struct sql_value *v)
     struct reader r;
     struct pool pool = {.blocks = NULL};
     struct err e = ERR_INIT;
-    struct param_type got;
+    struct paramtype got;
     struct sql_value out;
 
     wiretype_plan(type, &plan);
     wiretype_put_info(&b, &plan);
     wirevalue_put(&b, &encoder, &plan, v);
     r = reader_of(b.data, b.size);
-    ck_assert_msg(param_read_type(&r, &got, &e) == 0, "%s", e.text);
+    ck_assert_msg(paramtype_read(&r, &got, &e) == 0, "%s", e.text);
     ck_assert_msg(param_read_value(&r, &got, &pool, &encoder.codec, &out, &e) == 0, "%s", e.text);
     ck_assert_uint_eq(reader_left(&r), 0);
     ck_assert_int_eq((int)got.type.base, (int)type->base);
@@ -377,11 +378,11 @@ START_TEST(impossible_parameters_are_refused)
         struct pool pool = {.blocks = NULL};
         struct text_codec codec = {.n = 0};
         struct err e = ERR_INIT;
-        struct param_type type;
+        struct paramtype type;
         struct sql_value v;
 
         memcpy(data, cases[i].data, cases[i].size);
-        ck_assert_msg(param_read_type(&r, &type, &e) != 0 ||
+        ck_assert_msg(paramtype_read(&r, &type, &e) != 0 ||
                           param_read_value(&r, &type, &pool, &codec, &v, &e) != 0,
                       "case %zu was taken", i);
         ck_assert_int_eq((int)e.code, ERR_PROTOCOL);

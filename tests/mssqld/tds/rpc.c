@@ -2,6 +2,7 @@
 
 #include "common/err.h"
 #include "tests/mssqld/tds/param.h"
+#include "tests/mssqld/tds/paramtype.h"
 #include "tests/mssqld/tds/pool.h"
 #include "tests/mssqld/tds/reader.h"
 #include "tests/mssqld/tds/text.h"
@@ -89,7 +90,7 @@ read_param(struct reader *r, struct pool *pool, struct text_codec *codec, struct
     uint8_t length = reader_u8(r);
     const uint8_t *name = reader_take(r, (size_t)length * 2);
     uint8_t status = reader_u8(r);
-    struct param_type type;
+    struct paramtype type;
 
     if (r->bad)
         return err_set(e, ERR_PROTOCOL, "the request ends inside the name of a parameter");
@@ -98,7 +99,7 @@ read_param(struct reader *r, struct pool *pool, struct text_codec *codec, struct
                                 .use_default = (status & PARAM_DEFAULT) != 0};
     if (param->name == NULL)
         return err_set(e, ERR_NOMEM, "no memory for a parameter");
-    if (param_read_type(r, &type, e) != 0 ||
+    if (paramtype_read(r, &type, e) != 0 ||
         param_read_value(r, &type, pool, codec, &param->value, e) != 0)
         return err_context(e, "parameter %s", param->name[0] != '\0' ? param->name : "(unnamed)");
     param->type = type.type;
