@@ -24,8 +24,9 @@ test: deps
 	$(Q)bash tests/run.sh e2e
 	$(Q)bash tests/run.sh sum
 
-.PHONY: units-build threads-build fuzz-build
+.PHONY: units-build threads-build benches-build fuzz-build
 units-build: $(patsubst %.c,$(B)/%,$(wildcard tests/unit/*_test.c))
+benches-build: $(patsubst %.c,$(B)/%,$(wildcard tests/bench/*.c))
 threads-build: $(patsubst %.c,$(B)/%,$(wildcard tests/unit/*_threads_test.c))
 
 # Fuzzers: libFuzzer, so clang; sources are compiled for them in one go, a minute at most.
@@ -53,7 +54,7 @@ soak: deps
 # ---- benchmarks ----------------------------------------------------------------
 bench: deps
 	$(Q)$(SUB) all
-	$(Q)$(SUB) tests-build
+	$(Q)$(SUB) benches-build
 	$(Q)bash tests/bench/run.sh "$(ONLY)"
 
 # ---- demo ----------------------------------------------------------------------
@@ -89,7 +90,7 @@ lint-cppcheck:
 	@mkdir -p build/lint/cppcheck
 	$(Q)cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr \
 	    --error-exitcode=1 --cppcheck-build-dir=build/lint/cppcheck -I. -DWEIR_VERSION='"x"' \
-	    --suppress=missingIncludeSystem --suppress=normalCheckLevelMaxBranches \
+	    --suppress=missingIncludeSystem -DWEIR_FAULTS --suppress=normalCheckLevelMaxBranches \
 	    $(addprefix --suppress=,$(shell sed '/^#/d' tests/setup/cppcheck.txt 2>/dev/null)) \
 	    $(filter-out tests/model/%,$(C_FILES))
 
