@@ -56,7 +56,7 @@ struct client {
     struct bytes in;
 };
 
-static void
+__attribute__((noreturn)) static void
 die(const char *what)
 {
     (void)fprintf(stderr, "kinesisd_put: %s: %s\n", what, strerror(errno));
@@ -347,7 +347,7 @@ start_kinesisd(struct target *t, const char *program, const char *credentials)
     int out[2];
     char line[128] = "";
     FILE *f;
-    const char *colon;
+    const char *colon = NULL;
 
     if (pipe(out) != 0)
         die("pipe");
@@ -378,8 +378,9 @@ cpu_us(pid_t pid)
 {
     char path[64];
     char text[1024];
-    unsigned long user = 0;
-    unsigned long system = 0;
+    unsigned long user;
+    unsigned long system;
+    char *end;
     FILE *f;
     size_t n;
     const char *rest;
@@ -391,10 +392,14 @@ cpu_us(pid_t pid)
     n = fread(text, 1, sizeof(text) - 1, f);
     text[n] = '\0';
     (void)fclose(f);
+    /* Behind the name, which may hold blanks: state, ten numbers, then user and system time. */
     rest = strrchr(text, ')');
-    if (rest == NULL || sscanf(rest, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
-                               &system) != 2) // NOLINT(cert-err34-c)
+    for (int field = 0; rest != NULL && field < 12; field++)
+        rest = strchr(rest + 1, ' ');
+    if (rest == NULL)
         die(path);
+    user = strtoul(rest, &end, 10);
+    system = strtoul(end, NULL, 10);
     return (double)(user + system) * 1e6 / (double)sysconf(_SC_CLK_TCK);
 }
 

@@ -57,7 +57,7 @@ write_error(struct call *c, int status, const char *code, const struct bytes *me
     bytes_puts(to, "\"}");
 }
 
-static void
+__attribute__((format(printf, 4, 0))) static void
 refuse_with(struct call *c, int status, const char *code, const char *fmt, va_list args)
 {
     struct bytes message = {0};
@@ -442,25 +442,22 @@ api_token_read(const struct service *s, const char *text, char kind, struct api_
 {
     char raw[API_TOKEN_TEXT_MAX];
     unsigned char mac[DIGEST_SHA256_SIZE];
+    char *payload = raw + DIGEST_SHA256_SIZE;
     size_t len = strlen(text);
     size_t at;
-    long long issued_ms;
-    unsigned long long number;
-    unsigned long long number2;
 
     if (len >= API_TOKEN_TEXT_MAX || base64_decode(text, len, raw, &len, &at) != BASE64_OK ||
         len <= DIGEST_SHA256_SIZE)
         return -1;
     raw[len] = '\0';
-    token_mac(s, raw + DIGEST_SHA256_SIZE, len - DIGEST_SHA256_SIZE, mac);
-    if (memcmp(mac, raw, sizeof(mac)) != 0 || raw[DIGEST_SHA256_SIZE] != kind)
+    token_mac(s, payload, len - DIGEST_SHA256_SIZE, mac);
+    if (memcmp(mac, raw, sizeof(mac)) != 0 || payload[0] != kind)
         return -1;
     /* What carries our code was written by api_token_write(). */
-    if (sscanf(raw + DIGEST_SHA256_SIZE, "%c %lld %llx %llx %128s", &out->kind, &issued_ms, &number,
-               &number2, out->stream) != 5) // NOLINT(cert-err34-c)
-        return -1;
-    out->issued_ms = issued_ms;
-    out->number = number;
-    out->number2 = number2;
+    out->kind = kind;
+    out->issued_ms = strtoll(payload + 1, &payload, 10);
+    out->number = strtoull(payload, &payload, 16);
+    out->number2 = strtoull(payload, &payload, 16);
+    (void)snprintf(out->stream, sizeof(out->stream), "%s", payload + 1);
     return 0;
 }

@@ -28,7 +28,7 @@ struct outcome {
 /* ---- validation ---- */
 
 static bool
-matches_hash_pattern(const struct putbody_text *t)
+matches_hash_pattern(const struct jsonscan_text *t)
 {
     if (t->len == 0 || t->len > 39 || (t->data[0] == '0' && t->len > 1))
         return false;
@@ -40,7 +40,7 @@ matches_hash_pattern(const struct putbody_text *t)
 }
 
 static void
-text_violation(struct call *c, const char *member, const struct putbody_text *t, const char *rule)
+text_violation(struct call *c, const char *member, const struct jsonscan_text *t, const char *rule)
 {
     struct bytes value = {0};
 
@@ -322,7 +322,7 @@ write_outcomes(struct call *c, const struct stream *s, const struct outcome *all
 
 /* A terminated copy of a stream selector, NULL when absent; longer ones cannot name a stream. */
 static const char *
-selector(const struct putbody_text *t, char *out, size_t size)
+selector(const struct jsonscan_text *t, char *out, size_t size)
 {
     if (t->data == NULL)
         return NULL;
@@ -397,7 +397,7 @@ api_put_records(struct call *c)
 static bool
 check_ordering(struct call *c, const struct stream *s, const struct shard *sh)
 {
-    const struct putbody_text *t = &c->svc->put.sequence_for_ordering;
+    const struct jsonscan_text *t = &c->svc->put.sequence_for_ordering;
     struct sequence q;
 
     if (t->data == NULL)

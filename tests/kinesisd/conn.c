@@ -116,6 +116,7 @@ refuse(struct conn *c, struct service *s, int status)
 {
     service_plain(s, status, &c->out);
     c->closes = true;
+    c->drains = c->ssl == NULL;
     return HTTP_BAD;
 }
 
@@ -219,6 +220,20 @@ step(struct conn *c, struct service *s)
     return r;
 }
 
+/* Closing with unread bytes would reset the connection and could take the answer with it. */
+static bool
+drain(struct conn *c)
+{
+    enum io io;
+
+    (void)shutdown(c->fd, SHUT_WR);
+    do {
+        c->in.len = 0;
+        io = read_some(c, READ_SIZE);
+    } while (io == IO_DONE);
+    return io == IO_AGAIN;
+}
+
 bool
 conn_drive(struct conn *c, struct service *s)
 {
@@ -233,7 +248,7 @@ conn_drive(struct conn *c, struct service *s)
         if (io != IO_DONE)
             return io == IO_AGAIN;
         if (c->closes)
-            return false;
+            return c->drains && drain(c);
         r = step(c, s);
         if (r != HTTP_MORE || c->out.len > 0)
             continue;

@@ -25,6 +25,7 @@ struct conn {
     bool has_head;
     bool is_reset; /* close with RST */
     bool closes;   /* after the answer */
+    bool drains;   /* what the client still sends is read and dropped before closing */
     struct bytes out;
     size_t sent;     /* of out */
     int64_t hold_ns; /* monotonic time before which out must not leave; 0 = none */

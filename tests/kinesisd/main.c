@@ -214,6 +214,7 @@ read_options(int argc, char **argv, struct options *opt, struct err *e)
         }
         if (o == '?')
             return err_set(e, ERR_USAGE, "unknown or incomplete option");
+        CHECK(optarg != NULL || long_options[at].has_arg == no_argument);
         if (!take_text(opt, o) && take_value(opt, o, long_options[at].name, e) != 0)
             return -1;
     }

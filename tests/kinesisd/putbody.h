@@ -9,6 +9,8 @@
 #ifndef KINESISD_PUTBODY_H
 #define KINESISD_PUTBODY_H
 
+#include "tests/kinesisd/jsonscan.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -18,22 +20,16 @@
 
 #define PUTBODY_MESSAGE_MAX 512
 
-struct putbody_text {
-    const char *data; /* NULL = absent; not terminated */
-    size_t len;       /* bytes */
-    size_t chars;     /* UTF-16 units, which is what AWS counts */
-};
-
 struct putbody_record {
-    struct putbody_text data; /* decoded; chars unused */
-    struct putbody_text key;
-    struct putbody_text explicit_hash;
+    struct jsonscan_text data; /* decoded; chars unused */
+    struct jsonscan_text key;
+    struct jsonscan_text explicit_hash;
 };
 
 struct putbody {
-    struct putbody_text stream_name;
-    struct putbody_text stream_arn;
-    struct putbody_text sequence_for_ordering; /* PutRecord only */
+    struct jsonscan_text stream_name;
+    struct jsonscan_text stream_arn;
+    struct jsonscan_text sequence_for_ordering; /* PutRecord only */
     bool dry_run;
     bool has_records;
     size_t count;                 /* entries seen; records[] holds the first PUTBODY_RECORDS */

@@ -163,8 +163,10 @@ forget(struct server *s, struct conn *c)
 {
     struct conn **at = &s->conns;
 
-    while (*at != c)
+    while (*at != c) {
+        CHECK(*at != NULL);
         at = &(*at)->next;
+    }
     *at = c->next;
     conn_free(&c);
 }

@@ -2,35 +2,22 @@
 
 #include "common/clock.h"
 #include "common/err.h"
+#include "tests/kinesisd/credentials.h"
 #include "tests/kinesisd/digest.h"
 
-#include <errno.h>
 #include <openssl/crypto.h>
 #include <strings.h>
 
-#define ALGORITHM  "AWS4-HMAC-SHA256"
-#define STAMP_LEN  16 /* YYYYMMDDTHHMMSSZ */
-#define HEX_SIZE   (2 * DIGEST_SHA256_SIZE + 1)
-#define FIELD_MAX  2048
-#define SIGNED_MAX HTTP_HEADERS_MAX
-
-struct credential {
-    char *access;
-    char *secret;
-    char *token; /* NULL = none expected */
-    bool is_expired;
-    /* The signing key of one day; region and service are fixed. */
-    char key_day[9];
-    unsigned char key[DIGEST_SHA256_SIZE];
-};
+#define ALGORITHM "AWS4-HMAC-SHA256"
+#define STAMP_LEN 16 /* YYYYMMDDTHHMMSSZ */
+#define HEX_SIZE  (2 * DIGEST_SHA256_SIZE + 1)
 
 struct signature {
     struct digest *digest;
     char region[32];
     int64_t tolerance_s;
     bool verifies;
-    struct credential *credentials;
-    size_t count;
+    struct credentials credentials;
     struct bytes canonical;
     struct bytes to_sign;
 };
@@ -48,19 +35,6 @@ struct claim {
     char stamp[STAMP_LEN + 1];
 };
 
-static void
-forget(struct signature *sig)
-{
-    for (size_t i = 0; i < sig->count; i++) {
-        free(sig->credentials[i].access);
-        free(sig->credentials[i].secret);
-        free(sig->credentials[i].token);
-    }
-    free(sig->credentials);
-    sig->credentials = NULL;
-    sig->count = 0;
-}
-
 struct signature *
 signature_open(struct digest *digest, const char *region, int64_t tolerance_s)
 {
@@ -77,65 +51,18 @@ signature_close(struct signature **sig)
 {
     if (*sig == NULL)
         return;
-    forget(*sig);
+    credentials_free(&(*sig)->credentials);
     bytes_free(&(*sig)->canonical);
     bytes_free(&(*sig)->to_sign);
     free(*sig);
     *sig = NULL;
 }
 
-/* One line of the file; 0 = taken or empty, -1 = malformed. */
-static int
-load_line(struct signature *sig, char *line)
-{
-    char *words[4] = {NULL};
-    char *save = NULL;
-    size_t n = 0;
-    struct credential *c;
-
-    for (char *w = strtok_r(line, " \t\r\n", &save); w != NULL;
-         w = strtok_r(NULL, " \t\r\n", &save)) {
-        if (w[0] == '#' && n == 0)
-            return 0;
-        if (n == 4)
-            return -1;
-        words[n++] = w;
-    }
-    if (n == 0)
-        return 0;
-    if (n == 1 || (n == 4 && strcmp(words[3], "expired") != 0))
-        return -1;
-    sig->credentials = bytes_realloc(sig->credentials, (sig->count + 1) * sizeof(*c));
-    c = &sig->credentials[sig->count++];
-    *c = (struct credential){.is_expired = n == 4};
-    c->access = strdup(words[0]);
-    c->secret = strdup(words[1]);
-    /* "-" stands for "no token" where a fourth word must follow. */
-    c->token = n >= 3 && strcmp(words[2], "-") != 0 ? strdup(words[2]) : NULL;
-    CHECK(c->access != NULL && c->secret != NULL);
-    return 0;
-}
-
 int
 signature_load(struct signature *sig, const char *path, struct err *e)
 {
-    FILE *f = fopen(path, "re");
-    char line[4096];
-    int number = 0;
-
-    if (f == NULL)
-        return err_sys(e, ERR_IO, errno, "open credentials file %s", path);
-    forget(sig);
-    while (fgets(line, sizeof(line), f) != NULL) {
-        number++;
-        if (load_line(sig, line) != 0) {
-            (void)fclose(f);
-            return err_set(e, ERR_CONFIG,
-                           "%s line %d is not \"ACCESSKEY SECRET [TOKEN [expired]]\"", path,
-                           number);
-        }
-    }
-    (void)fclose(f);
+    if (credentials_load(&sig->credentials, path, e) != 0)
+        return -1;
     sig->verifies = true;
     return 0;
 }
@@ -213,7 +140,7 @@ read_claim(const struct signature_request *r, const struct http_header *auth, st
     if (date == NULL)
         bytes_puts(message, "Authorization header requires existence of either a 'X-Amz-Date' or "
                             "a 'Date' header. ");
-    if (message->len > 0) {
+    if (date == NULL || message->len > 0) {
         bytes_printf(message, "Authorization=%.*s", (int)all.len, r->text + all.at);
         return "IncompleteSignatureException";
     }
@@ -365,25 +292,6 @@ build_canonical(struct signature *sig, const struct signature_request *r, const 
                  r->text + c->scope.at, hex);
 }
 
-static const unsigned char *
-signing_key(struct signature *sig, struct credential *who, const char *day)
-{
-    char first[FIELD_MAX];
-    int n;
-
-    if (strcmp(who->key_day, day) == 0)
-        return who->key;
-    n = snprintf(first, sizeof(first), "AWS4%s", who->secret);
-    digest_hmac(sig->digest, first, (size_t)n < sizeof(first) ? (size_t)n : sizeof(first) - 1, day,
-                strlen(day), who->key);
-    digest_hmac(sig->digest, who->key, sizeof(who->key), sig->region, strlen(sig->region),
-                who->key);
-    digest_hmac(sig->digest, who->key, sizeof(who->key), "kinesis", 7, who->key);
-    digest_hmac(sig->digest, who->key, sizeof(who->key), "aws4_request", 12, who->key);
-    (void)snprintf(who->key_day, sizeof(who->key_day), "%s", day);
-    return who->key;
-}
-
 static const char *
 check_scope(const struct signature *sig, const struct signature_request *r, const struct claim *c,
             struct bytes *message)
@@ -436,8 +344,8 @@ check_match(struct signature *sig, const struct signature_request *r, const stru
 
     (void)snprintf(day, sizeof(day), "%.8s", c->stamp);
     build_canonical(sig, r, c);
-    digest_hmac(sig->digest, signing_key(sig, who, day), DIGEST_SHA256_SIZE, sig->to_sign.data,
-                sig->to_sign.len, mac);
+    digest_hmac(sig->digest, credentials_key(who, sig->digest, day, sig->region),
+                DIGEST_SHA256_SIZE, sig->to_sign.data, sig->to_sign.len, mac);
     digest_hex(mac, sizeof(mac), hex);
     if (c->signature.len == HEX_SIZE - 1 &&
         CRYPTO_memcmp(hex, r->text + c->signature.at, HEX_SIZE - 1) == 0)
@@ -450,16 +358,6 @@ check_match(struct signature *sig, const struct signature_request *r, const stru
                  (int)sig->canonical.len, sig->canonical.data, (int)sig->to_sign.len,
                  sig->to_sign.data);
     return "InvalidSignatureException";
-}
-
-static struct credential *
-find_credential(struct signature *sig, const char *text, struct http_span access)
-{
-    for (size_t i = 0; i < sig->count; i++) {
-        if (span_equals(text, access, sig->credentials[i].access))
-            return &sig->credentials[i];
-    }
-    return NULL;
 }
 
 /* The session token must be the one listed, and present exactly when one is listed. */
@@ -494,7 +392,7 @@ signature_check(struct signature *sig, const struct signature_request *r, struct
     }
     refused = read_claim(r, auth, &c, message);
     if (refused == NULL && sig->verifies) {
-        who = find_credential(sig, r->text, c.access);
+        who = credentials_find(&sig->credentials, r->text + c.access.at, c.access.len);
         if (who == NULL || !token_matches(r, who)) {
             bytes_puts(message, "The security token included in the request is invalid.");
             return "UnrecognizedClientException";

@@ -25,7 +25,7 @@ parse(const char *text, char **copy)
 }
 
 static bool
-is_text(const struct putbody_text *t, const char *want)
+is_text(const struct jsonscan_text *t, const char *want)
 {
     return t->data != NULL && t->len == strlen(want) && memcmp(t->data, want, t->len) == 0;
 }
@@ -252,12 +252,13 @@ END_TEST
 
 START_TEST(more_records_than_kept)
 {
-    char text[8192] = "{\"Records\":[{}";
+    char text[8192];
+    size_t n = 0;
     char *copy;
 
-    for (int i = 1; i < 700; i++)
-        (void)memcpy(text + strlen(text), ",{}", 4);
-    (void)memcpy(text + strlen(text), "]}", 3);
+    for (int i = 0; i < 700; i++)
+        n += (size_t)snprintf(text + n, sizeof(text) - n, "%s{}", i == 0 ? "{\"Records\":[" : ",");
+    (void)snprintf(text + n, sizeof(text) - n, "]}");
     ck_assert_int_eq(parse(text, &copy), 0);
     ck_assert_uint_eq(body.count, 700);
     free(copy);
@@ -269,7 +270,7 @@ START_TEST(depth_is_bounded)
     static char text[200000];
     char *copy;
 
-    (void)memcpy(text, "{\"x\":", 5);
+    (void)snprintf(text, sizeof(text), "{\"x\":");
     (void)memset(text + 5, '[', 100000);
     ck_assert_int_ne(parse_len(text, 100005, &copy), 0);
     free(copy);
