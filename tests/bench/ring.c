@@ -496,6 +496,13 @@ throughput_figure(uint32_t len)
                  len, median(rates, kept), median(ratios, kept));
 }
 
+/* Of the sorted latencies, by thousandths. */
+static int64_t
+quantile(int thousandths)
+{
+    return board->latency_ns[MESSAGES / 1000 * thousandths];
+}
+
 static void
 latency_figure(void)
 {
@@ -506,16 +513,14 @@ latency_figure(void)
     for (int i = 0; i < 5; i++) {
         half[i] = ping_pong_ns() / 2;
         measure_latency(false);
-        p50[i] = (double)board->latency_ns[MESSAGES / 2];
+        p50[i] = (double)quantile(500);
         (void)printf("  spinning: line one way %.0f ns; ring p50 %.0f p99 %lld p99.9 %lld ns\n",
-                     half[i], p50[i], (long long)board->latency_ns[MESSAGES / 100 * 99],
-                     (long long)board->latency_ns[MESSAGES / 1000 * 999]);
+                     half[i], p50[i], (long long)quantile(990), (long long)quantile(999));
     }
     limit = median(half, 5);
     measure_latency(true);
     (void)printf("  parked:   ring p50 %lld p99 %lld ns; idle CPU %.3f %%\n",
-                 (long long)board->latency_ns[MESSAGES / 2],
-                 (long long)board->latency_ns[MESSAGES / 100 * 99], idle_percent());
+                 (long long)quantile(500), (long long)quantile(990), idle_percent());
     (void)printf("figure\tring.latency\t%.0f\tns\t%.2f\thalf a cache-line ping-pong of %.0f ns "
                  "(aim: at most %.0f ns)\n",
                  median(p50, 5), median(p50, 5) / limit, limit * 2, 2 * limit + 100);

@@ -671,6 +671,7 @@ START_TEST(no_space_for_real)
         rc = ring_open_producer(&config, &p, &created, &e) == 0 ? 1 : 2;
         ring_close(&p);
     }
+    config.path = help_path;
     ck_assert_int_eq(umount2(dir, MNT_DETACH), 0);
     ck_assert_msg(rc == 1, "rc %d: %s", rc, help_text(&e));
 }

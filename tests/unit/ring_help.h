@@ -118,10 +118,9 @@ help_fill(uint8_t *to, uint64_t len, uint64_t seed)
 {
     uint64_t x = seed * 0x9e3779b97f4a7c15ULL + 1;
 
-    for (uint64_t i = 0; i < len; i++) {
-        if (i % 8 == 0)
-            x = x * 6364136223846793005ULL + 1442695040888963407ULL;
-        to[i] = (uint8_t)(x >> (8 * (i % 8)));
+    for (uint64_t i = 0; i < len; i += sizeof(x)) {
+        x = x * 6364136223846793005ULL + 1442695040888963407ULL;
+        memcpy(to + i, &x, len - i < sizeof(x) ? len - i : sizeof(x));
     }
 }
 

@@ -199,6 +199,9 @@ several_inputs(void)
     }
     ck_assert_int_eq(waitpid(pid, &status, 0), pid);
     ck_assert_int_eq(status, 0);
+    for (int i = 0; i < INPUTS; i++)
+        ring_close(&in[i]);
+    ring_close(&out);
 }
 
 START_TEST(several_rings)
