@@ -23,7 +23,7 @@ struct paramtype {
 
 int paramtype_read(struct reader *r, struct paramtype *out, struct err *e);
 
-/* The type inside a sql_variant: out->token is known, the rest comes from its properties.
+/* The type inside a sql_variant: inner->token is known, the rest comes from its properties.
    *counted: a text or binary value, as long as what follows; else of fixed width. */
 int
 paramtype_read_variant(struct reader *props, struct paramtype *out, bool *counted, struct err *e);
