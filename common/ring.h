@@ -74,13 +74,16 @@ struct ring_view {
  * A file whose ring was poisoned or retired is replaced by a fresh one (*created too).
  * An existing good ring keeps its own capacity whatever config says.
  * Errors: ERR_BUSY (another producer lives), ERR_LAYOUT (foreign, truncated, other version,
- * generation or record format), ERR_CORRUPT (positions or slots make no sense: replaced on the
- * next attach, after ring_poison), ERR_NOSPACE, ERR_ACCESS (mode, owner), ERR_IO.
+ * generation or record format), ERR_CORRUPT (positions or slots make no sense: now poisoned,
+ * replaced on the next attach), ERR_NOSPACE, ERR_ACCESS (mode, owner), ERR_CONFIG, ERR_IO.
  */
 int ring_open_producer(const struct ring_config *config, struct ring **out, bool *created,
                        struct err *e);
 
-/* Opens as consumer.  ERR_NOT_FOUND while the producer has not made the file yet. */
+/*
+ * Opens as consumer.  ERR_NOT_FOUND while the producer has not made the file yet, and while
+ * what lies there is poisoned or retired and waits for the producer to replace it.
+ */
 int ring_open_consumer(const struct ring_config *config, struct ring **out, struct err *e);
 
 /* Unmaps and gives the lock back.  *r becomes NULL.  What is unpublished never existed. */
@@ -116,8 +119,12 @@ void ring_commit(struct ring *r, const struct ring_meta *meta, uint32_t len);
 int ring_write(struct ring *r, const struct ring_meta *meta, const void *data, uint64_t len,
                struct err *e);
 
-/* Makes everything committed visible together with the source.  Also moves the slot when
-   nothing was committed since, provided src differs: a filter must not stand still. */
+/*
+ * Makes everything committed visible together with the source.  Also moves the slot when
+ * nothing was committed since, provided src differs: a filter must not stand still.
+ * src must never go back: who reads its input again after a restart does not publish to a
+ * ring until it has passed what that ring's slot said.
+ */
 void ring_publish(struct ring *r, const struct ring_source *src);
 
 /* Payload and header bytes committed but not yet published. */
@@ -128,18 +135,33 @@ bool ring_publish_due(const struct ring *r);
 
 /* ---- consumer ---- */
 
-/* 1 = message in *v, 0 = none now, -1 = corrupt or poisoned (see e).  Does not block. */
+/*
+ * 1 = message in *v, 0 = none now, -1 = corrupt, poisoned or retired (see e).  Does not block.
+ * A closed ring is drained first: -1 comes when nothing is left.
+ */
 int ring_next(struct ring *r, struct ring_view *v, struct err *e);
 
-/* Gives back everything before pos, which must be an `end` handed out before; never backwards. */
+/*
+ * Gives back everything before pos, which must be an `end` handed out before; never backwards.
+ * The other side sees it in steps of an eighth of the ring, and at once when ring_next() finds
+ * nothing, in ring_wait_*(), ring_heartbeat() and ring_close().
+ */
 void ring_release(struct ring *r, uint64_t pos);
 
 /* ---- both ---- */
 
-/* Waits until one of n rings has unread data or timeout_ms passed.  True when data is there. */
+/*
+ * Waits until one of n rings has unread data or timeout_ms passed.  True when there is data.
+ * Both waits also end, with true, when a ring is poisoned or retired: the next call on it
+ * says so.  Held-back releases are stored first.
+ */
 bool ring_wait_data(struct ring *const *rings, int n, int timeout_ms);
 
-/* Waits until bytes of payload fit or timeout_ms passed.  True when they fit. */
+/*
+ * Waits until a message of bytes payload (<= ring_max_message) fits or timeout_ms passed.
+ * True when it fits.  Publish first what is pending: the consumer cannot free what it has
+ * not seen.
+ */
 bool ring_wait_room(struct ring *r, uint64_t bytes, int timeout_ms);
 
 /*

@@ -38,11 +38,11 @@ START_TEST(every_size_at_every_offset)
             struct ring_view v;
 
             help_jump(p, c, 10 * SMALL_RING + offset);
-            ck_assert_int_eq(help_write(p, len, len + offset), 1);
+            help_must(help_write(p, len, len + offset) == 1);
             help_publish(p, len);
             v = help_read(c, len, len + offset);
-            ck_assert_uint_eq(v.flags, 0);
-            ck_assert_uint_eq(v.end - v.start, ring_record_size(len));
+            help_must(v.flags == 0);
+            help_must(v.end - v.start == ring_record_size(len));
             help_read_nothing(c);
         }
     }
@@ -61,15 +61,15 @@ START_TEST(fragments_at_every_wrap)
             if (len % ring_max_record(p) > 33 && len % 61 != 0 && len != max)
                 continue;
             help_jump(p, c, 3 * SMALL_RING + offset);
-            ck_assert_int_eq(help_write(p, len, len + offset), 1);
-            ck_assert(ring_pending(p) <= SMALL_RING);
+            help_must(help_write(p, len, len + offset) == 1);
+            help_must(ring_pending(p) <= SMALL_RING);
             help_publish(p, len);
             v = help_read(c, len, len + offset);
-            ck_assert_uint_eq(v.flags, RING_ASSEMBLED);
+            help_must(v.flags == RING_ASSEMBLED);
             help_read_nothing(c);
             ring_release(c, v.end);
             help_read_nothing(c);
-            ck_assert_uint_eq(ring_release_pos(p), ring_tail(p));
+            help_must(ring_release_pos(p) == ring_tail(p));
         }
     }
 }
@@ -188,14 +188,14 @@ go_round_from(uint64_t start)
 
         for (uint64_t k = 0; k < n; k++) {
             lens[k] = help_random(&seed) % 1500;
-            ck_assert_int_eq(help_write(p, lens[k], next_read + k), 1);
+            help_must(help_write(p, lens[k], next_read + k) == 1);
         }
         help_publish(p, i);
         for (uint64_t k = 0; k < n; k++)
             ring_release(c, help_read(c, lens[k], next_read + k).end);
         help_read_nothing(c);
         next_read += n;
-        ck_assert_uint_eq(ring_release_pos(c), ring_tail(c));
+        help_must(ring_release_pos(c) == ring_tail(c));
     }
     ck_assert_uint_gt(ring_tail(p), start + 2 * (uint64_t)SMALL_RING);
 }
@@ -222,14 +222,14 @@ START_TEST(full_to_the_last_byte)
         help_jump(p, c, start);
         while (help_write(p, 0, n) == 1)
             n++;
-        ck_assert_uint_eq(n, SMALL_RING / 32);
+        help_must(n == SMALL_RING / 32);
         help_publish(p, 1);
-        ck_assert_uint_eq(ring_tail(p) - ring_release_pos(p), SMALL_RING);
-        ck_assert_int_eq(ring_reserve(p, 0, &at, &e), 0);
+        help_must(ring_tail(p) - ring_release_pos(p) == SMALL_RING);
+        help_must(ring_reserve(p, 0, &at, &e) == 0);
         for (uint64_t i = 0; i < n; i++)
             ring_release(c, help_read(c, 0, i).end);
         help_read_nothing(c);
-        ck_assert_int_eq(ring_reserve(p, 0, &at, &e), 1);
+        help_must(ring_reserve(p, 0, &at, &e) == 1);
         ring_commit(p, &meta, 0);
     }
 }
@@ -487,7 +487,7 @@ run_model(uint64_t seed, uint64_t steps)
             for (; released < upto; released++) {
                 const struct model_message *m = &q[released % MODEL_MAX];
 
-                ck_assert(m->at == NULL || crc32c(0, m->at, m->len) == m->crc);
+                help_must(m->at == NULL || crc32c(0, m->at, m->len) == m->crc);
                 given_back = m->end;
             }
             ring_release(c, given_back);
@@ -497,7 +497,7 @@ run_model(uint64_t seed, uint64_t steps)
             ring_close(&p);
             written = published;
             p = help_producer(&config);
-            ck_assert(!ring_source(p, &s) || s.words[0] <= published);
+            help_must(!ring_source(p, &s) || s.words[0] <= published);
         } else if (dice == 96) {
             ring_close(&c);
             c = help_consumer(&config);
@@ -505,8 +505,8 @@ run_model(uint64_t seed, uint64_t steps)
         } else if (dice == 97 && read == published) {
             help_read_nothing(c);
         }
-        ck_assert_uint_le(ring_release_pos(p), given_back);
-        ck_assert_uint_le(ring_tail(p) - ring_release_pos(p), SMALL_RING);
+        help_must(ring_release_pos(p) <= given_back);
+        help_must(ring_tail(p) - ring_release_pos(p) <= SMALL_RING);
     }
     ck_assert_uint_gt(released, steps / 20);
 }

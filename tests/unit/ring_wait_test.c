@@ -79,7 +79,7 @@ START_TEST(ping_pong_loses_no_wake)
         struct ring *in = help_consumer(&there);
         struct ring *out = help_producer(&back);
 
-        _exit(bounce(out, in, false, 100000, &slowest) ? 0 : 1);
+        _exit(bounce(out, in, false, 30000, &slowest) ? 0 : 1);
     }
     for (;;) {
         struct err e = ERR_INIT;
@@ -89,7 +89,7 @@ START_TEST(ping_pong_loses_no_wake)
         ck_assert_int_eq(e.code, ERR_NOT_FOUND);
         spin(10000);
     }
-    ck_assert_msg(bounce(p, c, true, 100000, &slowest), "a wake-up was lost");
+    ck_assert_msg(bounce(p, c, true, 30000, &slowest), "a wake-up was lost");
     ck_assert_int_eq(waitpid(pid, &status, 0), pid);
     ck_assert_int_eq(status, 0);
     ck_assert_uint_lt(slowest, LOST_MS * NS_PER_MS / 2);
@@ -110,7 +110,7 @@ START_TEST(room_loses_no_wake)
         struct ring *c = help_consumer(&there);
         uint64_t other = 17;
 
-        for (uint64_t i = 1; i <= 60000; i++) {
+        for (uint64_t i = 1; i <= 20000; i++) {
             struct err e = ERR_INIT;
             struct ring_view v;
 
@@ -123,7 +123,7 @@ START_TEST(room_loses_no_wake)
         ring_close(&c);
         _exit(0);
     }
-    for (uint64_t i = 1; i <= 60000; i++) {
+    for (uint64_t i = 1; i <= 20000; i++) {
         uint64_t len = 500 + help_random(&seed) % 1500;
 
         ck_assert(ring_wait_room(p, len, LOST_MS));
@@ -170,7 +170,7 @@ several_inputs(void)
 
         for (int i = 0; i < INPUTS; i++)
             outs[i] = help_producer(&configs[i]);
-        for (uint64_t i = 1; i <= 20000; i++) {
+        for (uint64_t i = 1; i <= 8000; i++) {
             struct ring *to = outs[help_random(&seed) % INPUTS];
 
             spin(help_random(&seed) % 2000);
@@ -183,7 +183,7 @@ several_inputs(void)
         }
         _exit(0);
     }
-    for (uint64_t i = 1; i <= 20000; i++) {
+    for (uint64_t i = 1; i <= 8000; i++) {
         struct err e = ERR_INIT;
         struct ring_view v;
         int from = 0;
