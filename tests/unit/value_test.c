@@ -1,3 +1,4 @@
+#include "common/clock.h"
 #include "common/value.h"
 
 #include <check.h>
@@ -222,6 +223,32 @@ START_TEST(dates)
 }
 END_TEST
 
+/* The quick way against the plain one, on every day there is. */
+START_TEST(every_day_of_ten_thousand_years)
+{
+    for (int32_t days = -719528 - 400; days <= 2932896 + 400; days++) {
+        struct value v = {.kind = VALUE_DATE, .days = days};
+        const char *text = text_of(&v, 0);
+        int year;
+        unsigned month;
+        unsigned day;
+        unsigned long got;
+        char *end;
+
+        clock_civil_from_days(days, &year, &month, &day);
+        if (year < 0 || year > 9999)
+            continue;
+        got = strtoul(text, &end, 10);
+        ck_assert_uint_eq(got, (unsigned)year);
+        got = strtoul(end + 1, &end, 10);
+        ck_assert_uint_eq(got, month);
+        got = strtoul(end + 1, &end, 10);
+        ck_assert_uint_eq(got, day);
+        ck_assert_int_eq(end - text, 10);
+    }
+}
+END_TEST
+
 START_TEST(times_at_every_scale)
 {
     static const char whole[] = "23:59:59.123456789";
@@ -336,6 +363,7 @@ main(void)
     tcase_add_test(t, floats_known_texts);
     tcase_add_test(t, floats_read_back_and_are_short);
     tcase_add_test(t, dates);
+    tcase_add_test(t, every_day_of_ten_thousand_years);
     tcase_add_test(t, times_at_every_scale);
     tcase_add_test(t, datetimes);
     tcase_add_test(t, bytes_texts_and_the_rest);
