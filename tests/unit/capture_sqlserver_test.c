@@ -1,0 +1,860 @@
+/* The SQL Server engine without a server: texts of statements, types, masks, the merge, gaps. */
+/* uses: capture */
+/* wrap: db_query db_result db_next db_data db_type db_columns db_int db_text */
+#include "capture/sqlserver/db.h"
+#include "capture/sqlserver/log.h"
+#include "capture/sqlserver/wide.h"
+#include "common/err.h"
+#include "common/task.h"
+
+#include <check.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* ---- a database of scripted answers ---- */
+
+enum { T_INT = 56, T_BINARY = 45, T_CHAR = 47, T_DATETIME = 61, T_OFFSET = 43 };
+
+struct cell {
+    int type;
+    bool is_null;
+    size_t size;
+    uint8_t data[64];
+};
+
+#define CELLS_MAX  20
+#define ROWS_MAX   64
+#define SETS_MAX   8
+#define ANSWER_MAX 8
+
+struct set {
+    int n_columns;
+    int n_rows;
+    struct cell rows[ROWS_MAX][CELLS_MAX];
+};
+
+struct answer {
+    int n_sets;
+    struct set sets[SETS_MAX];
+};
+
+static struct answer answers[ANSWER_MAX];
+static int n_answers;
+static int at_answer = -1;
+static int at_set;
+static int at_row;
+static char statements[ANSWER_MAX][4096];
+
+int __wrap_db_query(struct db *d, const char *sql, struct err *e);
+int __wrap_db_result(struct db *d, struct err *e);
+int __wrap_db_next(struct db *d, struct err *e);
+const void *__wrap_db_data(struct db *d, int column, size_t *size);
+int __wrap_db_type(struct db *d, int column);
+int __wrap_db_columns(struct db *d);
+int64_t __wrap_db_int(struct db *d, int column);
+void __wrap_db_text(struct db *d, int column, char *buf, size_t size);
+
+int
+__wrap_db_query(struct db *d, const char *sql, struct err *e)
+{
+    (void)d;
+    at_answer++;
+    if (at_answer >= n_answers)
+        return err_set(e, ERR_SQL, "unexpected statement: %s", sql);
+    (void)snprintf(statements[at_answer], sizeof(statements[0]), "%s", sql);
+    at_set = 0;
+    at_row = -1;
+    return 0;
+}
+
+int
+__wrap_db_result(struct db *d, struct err *e)
+{
+    (void)d;
+    (void)e;
+    at_row = -1;
+    return ++at_set < answers[at_answer].n_sets ? 1 : 0;
+}
+
+int
+__wrap_db_next(struct db *d, struct err *e)
+{
+    (void)d;
+    (void)e;
+    return ++at_row < answers[at_answer].sets[at_set].n_rows ? 1 : 0;
+}
+
+static const struct cell *
+current(int column)
+{
+    return &answers[at_answer].sets[at_set].rows[at_row][column];
+}
+
+const void *
+__wrap_db_data(struct db *d, int column, size_t *size)
+{
+    const struct cell *c = current(column);
+
+    (void)d;
+    *size = c->is_null ? 0 : c->size;
+    return c->is_null ? NULL : c->data;
+}
+
+int
+__wrap_db_type(struct db *d, int column)
+{
+    (void)d;
+    return current(column)->type;
+}
+
+int
+__wrap_db_columns(struct db *d)
+{
+    (void)d;
+    return answers[at_answer].sets[at_set].n_columns;
+}
+
+int64_t
+__wrap_db_int(struct db *d, int column)
+{
+    int32_t i = 0;
+
+    (void)d;
+    if (!current(column)->is_null)
+        memcpy(&i, current(column)->data, sizeof(i));
+    return i;
+}
+
+void
+__wrap_db_text(struct db *d, int column, char *buf, size_t size)
+{
+    const struct cell *c = current(column);
+
+    (void)d;
+    (void)snprintf(buf, size, "%.*s", c->is_null ? 0 : (int)c->size, (const char *)c->data);
+}
+
+static struct answer *
+new_answer(void)
+{
+    ck_assert_int_lt(n_answers, ANSWER_MAX);
+    memset(&answers[n_answers], 0, sizeof(answers[0]));
+    return &answers[n_answers++];
+}
+
+static struct set *
+new_set(struct answer *a)
+{
+    ck_assert_int_lt(a->n_sets, SETS_MAX);
+    return &a->sets[a->n_sets++];
+}
+
+/* Adds a row.  i: int; l: LSN (int); m: mask (int, one byte); t: text as UTF-16 bytes; n: NULL;
+   d: a moment; o: a moment with offset. */
+static void
+add_row(struct set *s, const char *format, ...)
+{
+    struct cell *row = s->rows[s->n_rows++];
+    va_list ap;
+
+    va_start(ap, format);
+    for (int c = 0; format[c] != '\0'; c++) {
+        struct cell *x = &row[c];
+        const char *text;
+        int32_t i;
+
+        s->n_columns = c + 1;
+        switch (format[c]) {
+        case 'i':
+            i = va_arg(ap, int);
+            *x = (struct cell){.type = T_INT, .size = 4};
+            memcpy(x->data, &i, sizeof(i));
+            break;
+        case 'l':
+            i = va_arg(ap, int);
+            *x = (struct cell){.type = T_BINARY, .size = LSN_SIZE};
+            x->data[8] = (uint8_t)(i >> 8);
+            x->data[9] = (uint8_t)i;
+            break;
+        case 'm':
+            i = va_arg(ap, int);
+            *x = (struct cell){.type = T_BINARY, .size = 1, .data = {(uint8_t)i}};
+            break;
+        case 't':
+            text = va_arg(ap, const char *);
+            *x = (struct cell){.type = T_BINARY};
+            x->size = wide_from_utf8(text, strlen(text), x->data);
+            break;
+        case 'd': /* 2024-01-01 00:00:00 local */
+            *x = (struct cell){.type = T_DATETIME, .size = 8};
+            i = 45290;
+            memcpy(x->data, &i, sizeof(i));
+            break;
+        case 'o': /* +02:00 */
+            *x = (struct cell){.type = T_OFFSET, .size = 16};
+            i = 45290;
+            memcpy(x->data + 8, &i, sizeof(i));
+            x->data[12] = 120;
+            break;
+        default:
+            *x = (struct cell){.type = T_BINARY, .is_null = true};
+            break;
+        }
+    }
+    va_end(ap);
+}
+
+/* ---- an engine with two tables ---- */
+
+static struct sqlserver s;
+static struct task task;
+
+static void
+set_lsn(struct lsn *l, int n)
+{
+    memset(l, 0, sizeof(*l));
+    l->b[8] = (uint8_t)(n >> 8);
+    l->b[9] = (uint8_t)n;
+}
+
+/* id int key, v nvarchar(50), big nvarchar(max) */
+static struct instance *
+make_instance(const char *name, int object)
+{
+    static const struct {
+        const char *name;
+        uint8_t type;
+        int16_t length;
+    } columns[] = {{"id", 56, 4}, {"v]x", 231, 100}, {"big", 231, -1}};
+    struct instance *in = calloc(1, sizeof(*in));
+    struct table_def *d = calloc(1, sizeof(*d));
+    struct sql q = {.text = NULL};
+    struct err e = ERR_INIT;
+
+    in->table.def = d;
+    in->table.instance = malloc(80);
+    (void)snprintf(in->table.instance, 80, "dbo_%s", name);
+    d->schema = strdup("dbo");
+    d->name = strdup(name);
+    d->n_columns = 3;
+    in->n_columns = 3;
+    d->columns = calloc(3, sizeof(*d->columns));
+    in->types = calloc(3, sizeof(*in->types));
+    in->ordinals = calloc(3, sizeof(*in->ordinals));
+    for (uint16_t i = 0; i < 3; i++) {
+        in->types[i].system_type = columns[i].type;
+        in->types[i].max_length = columns[i].length;
+        ck_assert_int_eq(type_describe(&in->types[i], &d->columns[i], &e), 0);
+        d->columns[i].name = strdup(columns[i].name);
+        d->columns[i].source_type = strdup(in->types[i].name);
+        in->ordinals[i] = (uint16_t)(i + 1);
+        if (i > 0)
+            sql_add(&q, ", ");
+        type_add_select(&q, &in->types[i], columns[i].name);
+    }
+    d->columns[0].key_ordinal = 1;
+    d->columns[1].key_ordinal = 2;
+    ck_assert_int_eq(catalog_finish(d, &e), 0);
+    in->select_list = q.text;
+    in->change_object = object;
+    in->source_object = object + 1000;
+    in->is_known = true;
+    in->page_rows = 4;
+    set_lsn(&in->start, 5);
+    set_lsn(&in->since, 10);
+    return in;
+}
+
+static void
+setup(void)
+{
+    static char database[] = "shop";
+
+    memset(&s, 0, sizeof(s));
+    n_answers = 0;
+    at_answer = -1;
+    task.source.database_name = database;
+    s.config.task = &task;
+    s.window.limit = 16;
+    s.instances = calloc(4, sizeof(struct instance *));
+    s.active = calloc(4, sizeof(struct instance *));
+    s.instances[0] = make_instance("a", 1);
+    s.instances[1] = make_instance("b", 2);
+    s.n_instances = 2;
+    s.change_tables = 1 + (uint64_t)(2 + 3) * 0x9E3779B97F4A7C15ULL;
+}
+
+static void
+teardown(void)
+{
+    for (size_t i = 0; i < s.n_instances; i++)
+        meta_instance_free(&s.instances[i]);
+    free(s.instances);
+    free(s.active);
+    sql_free(&s.q);
+}
+
+/* ---- what the sink gets ---- */
+
+static char story[8192];
+
+static void
+tell(const char *format, ...)
+{
+    size_t n = strlen(story);
+    va_list ap;
+
+    va_start(ap, format);
+    (void)vsnprintf(story + n, sizeof(story) - n, format, ap);
+    va_end(ap);
+}
+
+static void
+tell_values(const char *what, const struct value *v, unsigned n)
+{
+    if (n == 0)
+        return;
+    tell(" %s(", what);
+    for (unsigned i = 0; i < n; i++)
+        switch (v[i].kind) {
+        case VALUE_NULL:
+            tell("%snull", i > 0 ? "," : "");
+            break;
+        case VALUE_UNAVAILABLE:
+            tell("%s?", i > 0 ? "," : "");
+            break;
+        case VALUE_INT:
+            tell("%s%ld", i > 0 ? "," : "", (long)v[i].i);
+            break;
+        case VALUE_TEXT:
+        case VALUE_BOOL:
+        case VALUE_UINT:
+        case VALUE_FLOAT32:
+        case VALUE_FLOAT64:
+        case VALUE_DECIMAL:
+        case VALUE_BYTES:
+        case VALUE_DATE:
+        case VALUE_TIME:
+        case VALUE_DATETIME:
+        case VALUE_DATETIMEOFFSET:
+        case VALUE_UUID:
+        default:
+            tell("%s%.*s", i > 0 ? "," : "", (int)v[i].bytes.size, v[i].bytes.data);
+            break;
+        }
+    tell(")");
+}
+
+static int
+on_change(void *arg, struct source_table *t, struct event *ev, struct err *e)
+{
+    struct position_sqlserver p;
+
+    (void)arg;
+    (void)e;
+    position_to_sqlserver(&ev->position, &p);
+    tell("%s %d.%d#%u", t->def->name, p.start_lsn[9], p.operation, ev->record_number);
+    tell_values("before", ev->before, ev->n_before);
+    tell_values("after", ev->after, ev->n_after);
+    tell("\n");
+    return 0;
+}
+
+static int
+on_complete(void *arg, const struct position *position, int64_t commit_real_ns, uint32_t n,
+            struct err *e)
+{
+    (void)arg;
+    (void)e;
+    tell("complete %d at %ld of %u\n", position->b[9], (long)(commit_real_ns / 1000000000), n);
+    return 0;
+}
+
+static int
+on_definition(void *arg, struct source_table *t, struct source_table *old,
+              const struct position *position, struct err *e)
+{
+    (void)arg;
+    (void)e;
+    tell("definition of %s at %d, %s\n", t->instance, position->b[9],
+         old != NULL ? "again" : "new");
+    return 0;
+}
+
+static const struct source_sink sink = {
+    .change = on_change, .complete = on_complete, .definition = on_definition};
+
+/* The poll's four sets: clock, window, newest, change tables. */
+static void
+answer_poll(const int *lsns, int n, int newest, int start_a, int start_b)
+{
+    struct answer *a = new_answer();
+    struct set *set;
+
+    add_row(new_set(a), "o");
+    set = new_set(a);
+    for (int i = 0; i < n; i++)
+        add_row(set, "ldm", lsns[i], lsns[i]);
+    add_row(new_set(a), "l", newest);
+    set = new_set(a);
+    add_row(set, "il", 1, start_a);
+    if (start_b >= 0)
+        add_row(set, "il", 2, start_b);
+}
+
+static void
+answer_low_water(int start_a, int start_b)
+{
+    struct set *set = new_set(new_answer());
+
+    add_row(set, "il", 1, start_a);
+    add_row(set, "il", 2, start_b);
+}
+
+static int
+follow(int from, struct err *e)
+{
+    struct source_status status;
+    struct position p;
+    struct lsn l;
+
+    set_lsn(&l, from);
+    position_lsn_complete(l.b, &p);
+    story[0] = '\0';
+    return log_follow(&s.base, &p, &sink, &status, e);
+}
+
+/* ---- texts ---- */
+
+START_TEST(names_and_strings_are_quoted)
+{
+    struct sql q = {.text = NULL};
+
+    sql_add_name(&q, "a]b]");
+    sql_add(&q, " ");
+    sql_add_string(&q, "it's", 4);
+    sql_add(&q, " ");
+    sql_add_string(&q, "\xC3\xA4", 2);
+    sql_add(&q, " ");
+    sql_add_binary(&q, (const uint8_t *)"\x01\xAB", 2);
+    ck_assert_str_eq(q.text, "[a]]b]]] N'it''s' CONVERT(nvarchar(1), 0xE400) 0x01AB");
+    sql_free(&q);
+}
+END_TEST
+
+START_TEST(literals_have_their_type)
+{
+    static const struct {
+        struct type_column type;
+        struct value value;
+        const char *text;
+    } cases[] = {
+        {{.system_type = 127}, {.kind = VALUE_INT, .i = -5}, "CONVERT(bigint, -5)"},
+        {{.system_type = 104}, {.kind = VALUE_BOOL, .boolean = true}, "CONVERT(bit, 1)"},
+        {{.system_type = 106, .precision = 38, .scale = 10},
+         {.kind = VALUE_DECIMAL, .bytes = {"1.0000000001", 12}},
+         "CONVERT(decimal(38,10), 1.0000000001)"},
+        {{.system_type = 62},
+         {.kind = VALUE_FLOAT64, .f64 = 0.1},
+         "CONVERT(float, 1.0000000000000001E-01)"},
+        {{.system_type = 167, .max_length = 20},
+         {.kind = VALUE_TEXT, .bytes = {"x'y", 3}},
+         "CONVERT(varchar(20), N'x''y')"},
+        {{.system_type = 231, .max_length = 40},
+         {.kind = VALUE_TEXT, .bytes = {"x", 1}},
+         "CONVERT(nvarchar(20), N'x')"},
+        {{.system_type = 173, .max_length = 2},
+         {.kind = VALUE_BYTES, .bytes = {"\x01\x02", 2}},
+         "CONVERT(binary(2), 0x0102)"},
+        {{.system_type = 40}, {.kind = VALUE_DATE, .days = 0}, "CONVERT(date, '1970-01-01')"},
+        {{.system_type = 61},
+         {.kind = VALUE_DATETIME, .datetime = {.seconds = 1, .nanos = 3000000}},
+         "CONVERT(datetime, '1970-01-01T00:00:01.003')"},
+        {{.system_type = 42, .scale = 7},
+         {.kind = VALUE_DATETIME, .datetime = {.seconds = 0, .nanos = 100}},
+         "CONVERT(datetime2(7), '1970-01-01T00:00:00.0000001')"},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct type_column t = cases[i].type;
+        struct column_def c = {.name = NULL};
+        struct sql q = {.text = NULL};
+        struct err e = ERR_INIT;
+
+        ck_assert_int_eq(type_describe(&t, &c, &e), 0);
+        type_add_literal(&q, &t, &cases[i].value);
+        ck_assert_str_eq(q.text, cases[i].text);
+        sql_free(&q);
+    }
+}
+END_TEST
+
+START_TEST(types_are_those_of_dms)
+{
+    static const struct {
+        struct type_column type;
+        const char *name;
+        enum dms_type dms;
+        uint32_t length;
+        uint8_t precision;
+        uint8_t scale;
+        bool is_lob;
+    } cases[] = {
+        {{.system_type = 48, .max_length = 1}, "tinyint", DMS_UINT1, 0, 0, 0, false},
+        {{.system_type = 60, .max_length = 8, .precision = 19, .scale = 4},
+         "money",
+         DMS_NUMERIC,
+         0,
+         19,
+         4,
+         false},
+        {{.system_type = 108, .max_length = 9, .precision = 12, .scale = 2},
+         "numeric(12,2)",
+         DMS_NUMERIC,
+         0,
+         12,
+         2,
+         false},
+        {{.system_type = 61, .max_length = 8, .scale = 3},
+         "datetime",
+         DMS_DATETIME,
+         0,
+         0,
+         3,
+         false},
+        {{.system_type = 41, .max_length = 5, .scale = 7}, "time(7)", DMS_TIME, 0, 0, 7, false},
+        {{.system_type = 43, .max_length = 10, .scale = 7},
+         "datetimeoffset(7)",
+         DMS_WSTRING,
+         34,
+         0,
+         7,
+         false},
+        {{.system_type = 175, .max_length = 8}, "char(8)", DMS_STRING, 8, 0, 0, false},
+        {{.system_type = 167, .max_length = -1}, "varchar(max)", DMS_CLOB, 0, 0, 0, true},
+        {{.system_type = 231, .max_length = 100}, "nvarchar(50)", DMS_WSTRING, 50, 0, 0, false},
+        {{.system_type = 99, .max_length = 16}, "ntext", DMS_NCLOB, 0, 0, 0, true},
+        {{.system_type = 165, .max_length = -1}, "varbinary(max)", DMS_BLOB, 0, 0, 0, true},
+        {{.system_type = 189, .max_length = 8}, "timestamp", DMS_BYTES, 8, 0, 0, false},
+        {{.system_type = 36, .max_length = 16}, "uniqueidentifier", DMS_STRING, 36, 0, 0, false},
+        {{.system_type = 241, .max_length = -1}, "xml", DMS_NCLOB, 0, 0, 0, true},
+        {{.system_type = 240, .user_type = 128, .max_length = 892},
+         "hierarchyid",
+         DMS_WSTRING,
+         250,
+         0,
+         0,
+         true},
+    };
+    struct type_column unknown = {.system_type = 244};
+    struct column_def c = {.name = NULL};
+    struct err e = ERR_INIT;
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct type_column t = cases[i].type;
+
+        ck_assert_int_eq(type_describe(&t, &c, &e), 0);
+        ck_assert_str_eq(t.name, cases[i].name);
+        ck_assert_int_eq(c.type, cases[i].dms);
+        ck_assert_uint_eq(c.length, cases[i].length);
+        ck_assert_uint_eq(c.precision, cases[i].precision);
+        ck_assert_uint_eq(c.scale, cases[i].scale);
+        ck_assert_int_eq(c.is_lob, cases[i].is_lob);
+    }
+    ck_assert_int_eq(type_describe(&unknown, &c, &e), -1);
+    ck_assert_int_eq(e.code, ERR_DATA);
+}
+END_TEST
+
+START_TEST(wide_text_survives)
+{
+    /* "aä€😀", then a high surrogate alone, a low one alone, ASCII of more than four units. */
+    static const uint8_t in[] = {'a',  0,    0xE4, 0, 0xAC, 0x20, 0x3D, 0xD8, 0x00, 0xDE,
+                                 0x3D, 0xD8, 'x',  0, 0x00, 0xDE, '1',  0,    '2',  0,
+                                 '3',  0,    '4',  0, '5',  0,    0x3D, 0xD8};
+    static const char want[] = "a\xC3\xA4\xE2\x82\xAC\xF0\x9F\x98\x80\xED\xA0\xBDx\xED\xB8\x80"
+                               "12345\xED\xA0\xBD";
+    char text[3 * sizeof(in)];
+    uint8_t back[3 * sizeof(in)];
+    size_t n = wide_to_utf8(in, sizeof(in), text);
+
+    ck_assert_uint_eq(n, sizeof(want) - 1);
+    ck_assert_mem_eq(text, want, n);
+    ck_assert_uint_eq(wide_from_utf8(text, n, back), sizeof(in));
+    ck_assert_mem_eq(back, in, sizeof(in));
+    ck_assert_uint_eq(wide_from_utf8("\xC0\xFF", 2, back), 4); /* no UTF-8: two U+FFFD */
+    ck_assert_mem_eq(back, "\xFD\xFF\xFD\xFF", 4);
+}
+END_TEST
+
+START_TEST(mask_counts_from_the_last_byte)
+{
+    const uint8_t mask[] = {0x80, 0x02, 0x01};
+
+    ck_assert(log_mask_bit(mask, 3, 1));
+    ck_assert(!log_mask_bit(mask, 3, 2));
+    ck_assert(log_mask_bit(mask, 3, 10));
+    ck_assert(!log_mask_bit(mask, 3, 9));
+    ck_assert(log_mask_bit(mask, 3, 24));
+    ck_assert(!log_mask_bit(mask, 3, 25));
+    ck_assert(!log_mask_bit(mask, 3, 0));
+}
+END_TEST
+
+/* ---- the log ---- */
+
+START_TEST(merge_is_in_commit_order)
+{
+    static const int lsns[] = {11, 12, 13};
+    struct err e = ERR_INIT;
+    struct set *set;
+
+    answer_poll(lsns, 3, 13, 5, 5);
+    set = new_set(new_answer()); /* both have rows */
+    add_row(set, "i", 0);
+    add_row(set, "i", 1);
+    set = new_set(new_answer()); /* a: start, command, seqval, operation, mask, columns */
+    add_row(set, "lilimitn", 11, 1, 1, 2, 7, 1, "one");
+    add_row(set, "lilimitn", 12, 2, 1, 3, 2, 1, "one");
+    add_row(set, "lilimitn", 12, 2, 1, 4, 2, 1, "two");
+    set = new_set(new_answer()); /* b */
+    add_row(set, "lilimitt", 12, 1, 5, 2, 7, 8, "x", "large");
+    add_row(set, "lilimitt", 12, 3, 6, 1, 7, 9, "y", "gone");
+    answer_low_water(5, 5);
+    ck_assert_msg(follow(10, &e) == 0, "%s", e.text);
+    ck_assert_str_eq(story, "a 11.2#1 after(1,one,null)\n"
+                            "b 12.2#1 after(8,x,large)\n"
+                            "a 12.4#2 before(1,one,?) after(1,two,?)\n"
+                            "b 12.1#3 before(9,y,gone)\n"
+                            "complete 13 at 1704060000 of 2\n");
+    ck_assert_int_eq(at_answer, n_answers - 1);
+    ck_assert_str_eq(
+        statements[2],
+        "SELECT TOP (4) [__$start_lsn], [__$command_id], [__$seqval], [__$operation], "
+        "[__$update_mask], [id], CONVERT(varbinary(8000), [v]]x]), CONVERT(varbinary(max), [big]) "
+        "FROM cdc.[dbo_a_CT] WHERE [__$start_lsn] > 0x0000000000000000000A AND [__$start_lsn] <= "
+        "0x0000000000000000000D ORDER BY [__$start_lsn], [__$command_id], [__$seqval], "
+        "[__$operation]");
+}
+END_TEST
+
+/* The first half of an update at the end of a full page is read again with its second half. */
+START_TEST(pages_keep_updates_whole)
+{
+    static const int lsns[] = {11};
+    struct err e = ERR_INIT;
+    struct set *set;
+
+    s.n_instances = 1;
+    s.change_tables = 1 + 2 * 0x9E3779B97F4A7C15ULL;
+    answer_poll(lsns, 1, 11, 5, -1);
+    set = new_set(new_answer());
+    add_row(set, "lnlimitt", 11, 2, 2, 7, 3, "r", ""); /* no command id: from before a fix */
+    add_row(set, "lilimitt", 11, 1, 1, 2, 7, 1, "p", "");
+    add_row(set, "lilimitt", 11, 1, 2, 2, 7, 2, "q", "");
+    add_row(set, "lilimitt", 11, 2, 9, 3, 2, 1, "p", "");
+    set = new_set(new_answer());
+    add_row(set, "lilimitt", 11, 2, 9, 3, 2, 1, "p", "");
+    add_row(set, "lilimitt", 11, 2, 9, 4, 2, 1, "P", "");
+    set = new_set(new_answer());
+    add_row(set, "il", 1, 5);
+    ck_assert_msg(follow(10, &e) == 0, "%s", e.text);
+    ck_assert_str_eq(story, "a 11.2#1 after(3,r,)\n"
+                            "a 11.2#2 after(1,p,)\n"
+                            "a 11.2#3 after(2,q,)\n"
+                            "a 11.4#4 before(1,p,) after(1,P,)\n"
+                            "complete 11 at 1704060000 of 1\n");
+    ck_assert_ptr_nonnull(strstr(
+        statements[2],
+        " WHERE [__$start_lsn] >= 0x0000000000000000000B AND ([__$start_lsn] > "
+        "0x0000000000000000000B OR ([__$command_id] > 1 OR ([__$command_id] = 1 AND ([__$seqval] "
+        "> 0x00000000000000000002 OR ([__$seqval] = 0x00000000000000000002 AND [__$operation] > "
+        "2))))) AND [__$start_lsn] <= 0x0000000000000000000B ORDER BY "));
+}
+END_TEST
+
+START_TEST(lone_half_of_an_update_is_refused)
+{
+    static const int lsns[] = {11};
+    struct err e = ERR_INIT;
+
+    s.n_instances = 1;
+    s.change_tables = 1 + 2 * 0x9E3779B97F4A7C15ULL;
+    answer_poll(lsns, 1, 11, 5, -1);
+    add_row(new_set(new_answer()), "lilimitt", 11, 1, 1, 3, 7, 1, "p", "");
+    ck_assert_int_eq(follow(10, &e), -1);
+    ck_assert_int_eq(e.code, ERR_PROTOCOL);
+}
+END_TEST
+
+/* Dummy rows move the position although no table changed. */
+START_TEST(idle_log_moves_on)
+{
+    static const int lsns[] = {11, 19};
+    struct err e = ERR_INIT;
+
+    answer_poll(lsns, 2, 19, 5, 5);
+    (void)new_set(new_answer()); /* no table has rows */
+    ck_assert_msg(follow(10, &e) == 0, "%s", e.text);
+    ck_assert_str_eq(story, "complete 19 at 1704060000 of 0\n");
+    answer_poll(NULL, 0, 19, 5, 5);
+    ck_assert_msg(follow(19, &e) == 0, "%s", e.text);
+    ck_assert_str_eq(story, "");
+}
+END_TEST
+
+START_TEST(cleanup_that_overtook_is_a_gap)
+{
+    static const int lsns[] = {31};
+    struct err e = ERR_INIT;
+
+    answer_poll(lsns, 1, 31, 5, 20); /* b starts at 20 now, and 11 was needed next */
+    ck_assert_int_eq(follow(10, &e), -1);
+    ck_assert_int_eq(e.code, ERR_GAP);
+    ck_assert_ptr_nonnull(strstr(e.text, "table dbo.b: changes from LSN 00000000:00000000:000b to "
+                                         "00000000:00000000:0013 are lost"));
+    ck_assert(e.hint[0] != '\0');
+}
+END_TEST
+
+/* Cleanup ran while pages were read: what was read cannot be called complete. */
+START_TEST(cleanup_between_pages_is_a_gap)
+{
+    static const int lsns[] = {31};
+    struct err e = ERR_INIT;
+
+    answer_poll(lsns, 1, 31, 5, 11); /* exactly the next one needed: nothing is lost */
+    add_row(new_set(new_answer()), "i", 0);
+    (void)new_set(new_answer());
+    answer_low_water(12, 11);
+    ck_assert_int_eq(follow(10, &e), -1);
+    ck_assert_int_eq(e.code, ERR_GAP);
+    ck_assert_ptr_null(strstr(story, "complete"));
+}
+END_TEST
+
+START_TEST(restored_database_is_another_history)
+{
+    struct err e = ERR_INIT;
+
+    answer_poll(NULL, 0, 25, 5, 5);
+    ck_assert_int_eq(follow(30, &e), -1);
+    ck_assert_int_eq(e.code, ERR_HISTORY);
+    ck_assert_ptr_nonnull(strstr(e.text, "'shop'"));
+}
+END_TEST
+
+/* A second instance of table a takes over at LSN 12; each is read in its own range only. */
+START_TEST(new_instance_takes_over)
+{
+    static const int lsns[] = {11, 12, 13};
+    struct instance *next = make_instance("a", 3);
+    struct err e = ERR_INIT;
+    struct answer *a;
+    struct set *set;
+
+    next->source_object = s.instances[0]->source_object;
+    next->is_known = false;
+    set_lsn(&next->start, 12);
+    free(next->table.instance);
+    next->table.instance = strdup("dbo_a2");
+    meta_instance_free(&s.instances[1]);
+    s.instances[1] = next;
+    s.change_tables = 1 + (uint64_t)(2 + 4) * 0x9E3779B97F4A7C15ULL;
+    meta_arrange(&s);
+    a = new_answer();
+    add_row(new_set(a), "o");
+    set = new_set(a);
+    for (int i = 0; i < 3; i++)
+        add_row(set, "ldm", lsns[i], lsns[i]);
+    add_row(new_set(a), "l", 13);
+    set = new_set(a);
+    add_row(set, "il", 1, 5);
+    add_row(set, "il", 3, 12);
+    set = new_set(new_answer());
+    add_row(set, "i", 0);
+    add_row(set, "i", 1);
+    add_row(new_set(new_answer()), "lilimitn", 11, 1, 1, 2, 7, 1, "old");
+    add_row(new_set(new_answer()), "lilimitn", 12, 1, 1, 2, 7, 2, "new");
+    set = new_set(new_answer());
+    add_row(set, "il", 1, 5);
+    add_row(set, "il", 3, 12);
+    ck_assert_msg(follow(10, &e) == 0, "%s", e.text);
+    ck_assert_str_eq(story, "definition of dbo_a2 at 12, again\n"
+                            "a 11.2#1 after(1,old,null)\n"
+                            "a 12.2#1 after(2,new,null)\n"
+                            "complete 13 at 1704060000 of 2\n");
+    ck_assert_ptr_nonnull(strstr(statements[2], "<= 0x0000000000000000000B "));
+    ck_assert_ptr_nonnull(strstr(statements[3], "> 0x0000000000000000000B "));
+}
+END_TEST
+
+/* ---- the load ---- */
+
+START_TEST(chunks_are_key_ranges)
+{
+    struct source_key from = {.n = 2, .part = {strdup("CONVERT(int, 1)"), strdup("N'b'")}};
+    struct source_key upto = {.n = 0};
+    struct err e = ERR_INIT;
+    struct set *set;
+
+    set = new_set(new_answer());
+    add_row(set, "it", 7, "it's");
+    ck_assert_int_eq(load_chunk_bound(&s.base, &s.instances[0]->table, &from, 100, &upto, &e), 0);
+    ck_assert_str_eq(statements[0],
+                     "SELECT [id], CONVERT(varbinary(8000), [v]]x]) FROM [dbo].[a] WHERE ([id] > "
+                     "CONVERT(int, 1) OR ([id] = CONVERT(int, 1) AND ([v]]x] > N'b'))) ORDER BY "
+                     "[id], [v]]x] OFFSET 100 ROWS FETCH NEXT 1 ROWS ONLY");
+    ck_assert_uint_eq(upto.n, 2);
+    ck_assert_str_eq(upto.part[0], "CONVERT(int, 7)");
+    ck_assert_str_eq(upto.part[1], "CONVERT(nvarchar(50), N'it''s')");
+    set = new_set(new_answer());
+    for (int i = 0; i < 4; i++)
+        add_row(set, "itn", 2 + i, "k");
+    set = new_set(new_answer());
+    add_row(set, "itn", 6, "k");
+    story[0] = '\0';
+    ck_assert_msg(load_chunk_read(&s.base, &s.instances[0]->table, &from, &upto, &sink, &e) == 0,
+                  "%s", e.text);
+    ck_assert_ptr_nonnull(strstr(statements[1], "SELECT TOP (4) "));
+    ck_assert_ptr_nonnull(
+        strstr(statements[1], " AND ([id] < CONVERT(int, 7) OR ([id] = CONVERT(int, 7) AND ([v]]x] "
+                              "<= CONVERT(nvarchar(50), N'it''s')))) ORDER BY [id], [v]]x]"));
+    ck_assert_ptr_nonnull(strstr(statements[2], "WHERE ([id] > CONVERT(int, 5) OR "));
+    ck_assert_ptr_nonnull(strstr(story, "after(6,k,null)"));
+    source_key_free(&from);
+    source_key_free(&upto);
+}
+END_TEST
+
+int
+main(void)
+{
+    Suite *suite = suite_create("capture_sqlserver");
+    TCase *tc = tcase_create("all");
+    SRunner *runner;
+    int failed;
+
+    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_test(tc, names_and_strings_are_quoted);
+    tcase_add_test(tc, literals_have_their_type);
+    tcase_add_test(tc, types_are_those_of_dms);
+    tcase_add_test(tc, wide_text_survives);
+    tcase_add_test(tc, mask_counts_from_the_last_byte);
+    tcase_add_test(tc, merge_is_in_commit_order);
+    tcase_add_test(tc, pages_keep_updates_whole);
+    tcase_add_test(tc, lone_half_of_an_update_is_refused);
+    tcase_add_test(tc, idle_log_moves_on);
+    tcase_add_test(tc, cleanup_that_overtook_is_a_gap);
+    tcase_add_test(tc, cleanup_between_pages_is_a_gap);
+    tcase_add_test(tc, restored_database_is_another_history);
+    tcase_add_test(tc, new_instance_takes_over);
+    tcase_add_test(tc, chunks_are_key_ranges);
+    suite_add_tcase(suite, tc);
+    runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? 0 : 1;
+}
