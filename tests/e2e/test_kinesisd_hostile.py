@@ -1,6 +1,8 @@
 """kinesisd's signatures, TLS and faults on demand, seen by boto3 and by raw sockets."""
 
 import datetime
+import hashlib
+import hmac
 import json
 import socket
 import ssl
@@ -150,6 +152,61 @@ def test_malformed_authorization(locked, header, code, text):
     assert answer.startswith(b"HTTP/1.1 400 ")
     body = json.loads(answer.split(b"\r\n\r\n", 1)[1])
     assert body["__type"] == code and text in body["message"]
+
+
+def sign(headers, signed, body, secret="plain-secret", region="us-east-1"):
+    """Signature Version 4 written down once more, so that odd requests can be signed too."""
+    def mac(key, text):
+        return hmac.new(key, text.encode(), hashlib.sha256).digest()
+
+    values = {}
+    for name, value in headers:
+        values.setdefault(name.lower(), []).append(" ".join(value.split()))
+    stamp = values["x-amz-date"][0]
+    scope = f"{stamp[:8]}/{region}/kinesis/aws4_request"
+    canonical = "POST\n/\n\n" + "".join(
+        f"{name}:{','.join(values.get(name, ['']))}\n" for name in signed
+    ) + f"\n{';'.join(signed)}\n{hashlib.sha256(body).hexdigest()}"
+    key = ("AWS4" + secret).encode()
+    for part in scope.split("/"):
+        key = mac(key, part)
+    to_sign = (f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n"
+               f"{hashlib.sha256(canonical.encode()).hexdigest()}")
+    return (f"AWS4-HMAC-SHA256 Credential=AKIDPLAIN/{scope}, SignedHeaders={';'.join(signed)}, "
+            f"Signature={mac(key, to_sign).hex()}")
+
+
+SIGNED = ["content-type", "host", "x-amz-date", "x-amz-target"]
+
+
+@pytest.mark.parametrize("change, text", [
+    ({}, None),
+    ({"more": [("X-Two", "a"), ("X-Two", "b   c")], "signed": SIGNED + ["x-two"]}, None),
+    ({"body": b'{"Limit":1}'}, "does not match"),
+    ({"target": "ListShards"}, "does not match"),
+    ({"signed": SIGNED[::-1]}, "sorted"),
+    ({"signed": ["Content-Type"] + SIGNED[1:]}, "lower case"),
+    ({"signed": SIGNED[:3]}, "'X-Amz-Target' must be a 'SignedHeader'"),
+    ({"signed": SIGNED[2:]}, "'Host' or ':authority' must be a 'SignedHeader'"),
+    ({"signed": SIGNED[:1] + ["expect"] + SIGNED[1:]}, "no header 'expect'"),
+])
+def test_what_is_signed(locked, change, text):
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    headers = [("Content-Type", "application/x-amz-json-1.1"), ("Host", "x"),
+               ("X-Amz-Date", stamp), ("X-Amz-Target", "Kinesis_20131202.ListStreams")]
+    headers += change.get("more", [])
+    authorization = sign(headers, change.get("signed", SIGNED), b"{}")
+    body = change.get("body", b"{}")
+    sent = "".join(f"{n}: {v}\r\n" for n, v in headers) + f"Authorization: {authorization}\r\n"
+    if "target" in change:
+        sent = sent.replace("ListStreams", change["target"])
+    answer = exchange(locked, f"POST / HTTP/1.1\r\n{sent}Content-Length: {len(body)}\r\n"
+                              f"Connection: close\r\n\r\n".encode() + body)
+    answer = json.loads(answer.split(b"\r\n\r\n", 1)[1])
+    if text is None:
+        assert answer["StreamNames"] == ["s"]
+    else:
+        assert answer["__type"] == "InvalidSignatureException" and text in answer["message"]
 
 
 def test_credentials_file_is_checked(tmp_path):

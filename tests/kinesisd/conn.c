@@ -106,6 +106,8 @@ write_out(struct conn *c)
         c->sent += n;
     }
     c->sent = c->out.len = 0;
+    if (c->out.cap > IDLE_BUFFER_MAX)
+        bytes_free(&c->out);
     return IO_DONE;
 }
 

@@ -8,9 +8,10 @@
 #include <openssl/crypto.h>
 #include <strings.h>
 
-#define ALGORITHM "AWS4-HMAC-SHA256"
-#define STAMP_LEN 16 /* YYYYMMDDTHHMMSSZ */
-#define HEX_SIZE  (2 * DIGEST_SHA256_SIZE + 1)
+#define ALGORITHM      "AWS4-HMAC-SHA256"
+#define STAMP_LEN      16 /* YYYYMMDDTHHMMSSZ */
+#define NAME_MAX_BYTES 128
+#define HEX_SIZE       (2 * DIGEST_SHA256_SIZE + 1)
 
 struct signature {
     struct digest *digest;
@@ -311,27 +312,64 @@ check_scope(const struct signature *sig, const struct signature_request *r, cons
     return message->len == 0 ? NULL : "InvalidSignatureException";
 }
 
-/* host and x-amz-date must be among the signed headers: without them nothing binds the request. */
+static bool
+is_listed(const char *text, struct http_span list, const char *name, size_t name_len)
+{
+    while (list.len > 0) {
+        struct http_span one = cut(text, &list, ';');
+
+        if (one.len == name_len && strncasecmp(text + one.at, name, name_len) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Each name listed must be there, in lower case and in ascending order. */
+static const char *
+check_list(const struct signature_request *r, struct http_span list, struct bytes *message)
+{
+    char previous[NAME_MAX_BYTES] = "";
+    char name[NAME_MAX_BYTES];
+
+    while (list.len > 0) {
+        struct http_span one = cut(r->text, &list, ';');
+
+        (void)snprintf(name, sizeof(name), "%.*s", (int)one.len, r->text + one.at);
+        if (one.len >= sizeof(name) || strcmp(previous, name) >= 0 ||
+            strpbrk(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != NULL)
+            bytes_printf(message, "SignedHeaders must be sorted, unique and in lower case: '%s'.",
+                         name);
+        else if (http_find(r->head, r->text, name) == NULL)
+            bytes_printf(message, "The request has no header '%s', which is a 'SignedHeader'.",
+                         name);
+        if (message->len > 0)
+            return "InvalidSignatureException";
+        (void)memcpy(previous, name, sizeof(name));
+    }
+    return NULL;
+}
+
+/* host and every x-amz- header must be signed: without them nothing binds the request. */
 static const char *
 check_signed_headers(const struct signature_request *r, const struct claim *c,
                      struct bytes *message)
 {
-    struct http_span rest = c->signed_headers;
-    bool has_host = false;
-    bool has_date = false;
-
-    while (rest.len > 0) {
-        struct http_span name = cut(r->text, &rest, ';');
-
-        has_host |= span_equals(r->text, name, "host");
-        has_date |= span_equals(r->text, name, "x-amz-date");
-    }
-    if (!has_host)
+    if (!is_listed(r->text, c->signed_headers, "host", 4)) {
         bytes_puts(message,
                    "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.");
-    else if (!has_date)
-        bytes_puts(message, "'x-amz-date' must be a 'SignedHeader' in the AWS Authorization.");
-    return message->len == 0 ? NULL : "InvalidSignatureException";
+        return "InvalidSignatureException";
+    }
+    for (size_t i = 0; i < r->head->header_count; i++) {
+        struct http_span name = r->head->headers[i].name;
+
+        if (name.len < 6 || strncasecmp(r->text + name.at, "x-amz-", 6) != 0 ||
+            is_listed(r->text, c->signed_headers, r->text + name.at, name.len))
+            continue;
+        bytes_printf(message, "'%.*s' must be a 'SignedHeader' in the AWS Authorization.",
+                     (int)name.len, r->text + name.at);
+        return "InvalidSignatureException";
+    }
+    return check_list(r, c->signed_headers, message);
 }
 
 static const char *
