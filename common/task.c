@@ -5,6 +5,7 @@
 #include "common/task_internal.h"
 
 #include <ctype.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,7 @@
 struct loader {
     struct task_doc doc;
     struct task *task;
-    char *folder; /* of the task file; relative paths start here */
+    char folder[PATH_MAX]; /* of the task file; relative paths start here */
 };
 
 /* ---- fields of struct task ---- */
@@ -585,10 +586,11 @@ loader_begin(struct loader *l, const char *path)
 {
     const char *slash = strrchr(path, '/');
 
-    l->folder =
-        slash != NULL ? strndup(path, (size_t)(slash - path + (slash == path))) : doc_strdup("");
+    if (slash != NULL)
+        (void)snprintf(l->folder, sizeof(l->folder), "%.*s", (int)(slash - path + (slash == path)),
+                       path);
     l->task = calloc(1, sizeof(*l->task));
-    CHECK(l->folder != NULL && l->task != NULL);
+    CHECK(l->task != NULL);
     l->task->path = doc_strdup(path);
     l->task->target.region = doc_strdup("");
     l->task->target.stream_name = doc_strdup("");
@@ -631,7 +633,6 @@ static void
 loader_end(struct loader *l)
 {
     task_free(&l->task);
-    free(l->folder);
     doc_close(&l->doc);
 }
 

@@ -9,6 +9,7 @@
 #include "deploy/weirctl/text.h"
 #include "deploy/weirctl/weirctl.h"
 
+#include <getopt.h>
 #include <openssl/evp.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -60,41 +61,65 @@ ask_stop(int number)
 
 /* ---- one record ---- */
 
-static json_t *
-base64(const void *data, size_t size)
+static void
+print_base64(FILE *out, const void *data, size_t size)
 {
-    char *text = malloc(size / 3 * 4 + 5);
-    json_t *out;
+    unsigned char *text = malloc(size / 3 * 4 + 5);
 
     CHECK(text != NULL);
-    (void)EVP_EncodeBlock((unsigned char *)text, data, (int)size);
-    out = json_string(text);
+    (void)fwrite(text, 1, (size_t)EVP_EncodeBlock(text, data, (int)size), out);
     free(text);
-    return out;
+}
+
+static bool
+is_json(const struct kinesis_record *r)
+{
+    json_t *v = json_loadb((const char *)r->data, r->size, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+    bool is_valid = v != NULL;
+
+    json_decref(v);
+    return is_valid;
+}
+
+/*
+ * The data as it lies in the stream, without the line breaks between members: parsing and writing
+ * it anew would change its numbers.
+ */
+static void
+print_one_line(FILE *out, const struct kinesis_record *r)
+{
+    for (size_t i = 0; i < r->size; i++)
+        if (r->data[i] != '\n' && r->data[i] != '\r' && r->data[i] != '\t')
+            (void)fputc(r->data[i], out);
 }
 
 static void
 print_json(FILE *out, const char *shard, const struct kinesis_record *r)
 {
     char iso[CLOCK_ISO_SIZE];
-    json_t *data = json_loadb((const char *)r->data, r->size, JSON_DECODE_ANY, NULL);
-    const char *name = "Data";
-    json_t *o;
+    json_t *text = json_stringn((const char *)r->data, r->size);
+    json_t *key = json_string(r->partition_key);
 
-    if (data == NULL)
-        data = json_stringn((const char *)r->data, r->size);
-    if (data == NULL) { /* not UTF-8 */
-        data = base64(r->data, r->size);
-        name = "DataBase64";
-    }
-    o = json_pack("{s:s, s:s, s:s, s:o}", "ShardId", shard, "SequenceNumber", r->sequence,
-                  "PartitionKey", r->partition_key, name, data);
+    (void)fprintf(out, "{\"ShardId\":\"%s\",\"SequenceNumber\":\"%s\",\"PartitionKey\":", shard,
+                  r->sequence);
+    (void)json_dumpf(key, out, JSON_ENCODE_ANY);
     if (r->arrival_real_ns != 0)
-        (void)json_object_set_new(o, "ApproximateArrivalTimestamp",
-                                  json_string(clock_iso(r->arrival_real_ns, iso)));
-    (void)json_dumpf(o, out, JSON_COMPACT);
-    (void)fputc('\n', out);
-    json_decref(o);
+        (void)fprintf(out, ",\"ApproximateArrivalTimestamp\":\"%s\"",
+                      clock_iso(r->arrival_real_ns, iso));
+    if (is_json(r)) {
+        (void)fputs(",\"Data\":", out);
+        print_one_line(out, r);
+    } else if (text != NULL) {
+        (void)fputs(",\"Data\":", out);
+        (void)json_dumpf(text, out, JSON_ENCODE_ANY);
+    } else { /* not UTF-8 */
+        (void)fputs(",\"DataBase64\":\"", out);
+        print_base64(out, r->data, r->size);
+        (void)fputc('"', out);
+    }
+    (void)fputs("}\n", out);
+    json_decref(text);
+    json_decref(key);
 }
 
 void
@@ -154,11 +179,13 @@ is_done(const struct tail *t)
 static int
 renew(struct tail *t, struct shard_cursor *c, struct err *e)
 {
+    enum kinesis_start start = KINESIS_START_AFTER;
+
     if (c->last[0] == '\0')
-        return -1;
+        start = t->o->from_latest ? KINESIS_START_LATEST : KINESIS_START_OLDEST;
     free(c->iterator);
     c->iterator = NULL;
-    return kinesis_get_iterator(t->k, c->id, KINESIS_START_AFTER, 0, c->last, &c->iterator, e);
+    return kinesis_get_iterator(t->k, c->id, start, 0, c->last, &c->iterator, e);
 }
 
 /* One call.  1 = there was something or more is to come, 0 = at the shard's end, -1 = error. */
@@ -229,49 +256,66 @@ read_all(struct tail *t, struct err *e)
 /* ---- arguments ---- */
 
 static int
+print_help(void)
+{
+    (void)printf("usage: weirctl %s\n\n"
+                 "Prints the records of the task's stream, or of any stream, as they lie there.\n"
+                 "Order holds within a shard.\n"
+                 "  --endpoint   a Kinesis endpoint other than AWS's own\n"
+                 "  --from       trim: the oldest there is (default); latest: what comes\n"
+                 "  --limit      stop after N records\n"
+                 "  --follow     go on with what comes, until Ctrl-C\n"
+                 "  --json       one object a line, with shard, sequence number and key\n"
+                 "  --metadata   a line with shard, sequence number and key before each\n",
+                 USAGE);
+    return WEIRCTL_OK;
+}
+
+/* -1 = go on, else the exit status. */
+static int
 parse(int argc, char **argv, struct options *o)
 {
-    *o = (struct options){.endpoint = ""};
-    for (int i = 1; i < argc; i++) {
-        const char *next = i + 1 < argc ? argv[i + 1] : NULL;
+    static const struct option long_options[] = {{"stream", required_argument, NULL, 's'},
+                                                 {"endpoint", required_argument, NULL, 'e'},
+                                                 {"from", required_argument, NULL, 'f'},
+                                                 {"limit", required_argument, NULL, 'l'},
+                                                 {"follow", no_argument, NULL, 'F'},
+                                                 {"json", no_argument, NULL, 'j'},
+                                                 {"metadata", no_argument, NULL, 'm'},
+                                                 {"help", no_argument, NULL, 'h'},
+                                                 {NULL, 0, NULL, 0}};
+    int c;
 
-        if (strcmp(argv[i], "--json") == 0) {
-            o->look.as_json = true;
-        } else if (strcmp(argv[i], "--metadata") == 0) {
-            o->look.has_metadata = true;
-        } else if (strcmp(argv[i], "--follow") == 0) {
-            o->is_followed = true;
-        } else if (strcmp(argv[i], "--stream") == 0 && next != NULL) {
-            o->stream = argv[++i];
-        } else if (strcmp(argv[i], "--endpoint") == 0 && next != NULL) {
-            o->endpoint = argv[++i];
-        } else if (strcmp(argv[i], "--from") == 0 && next != NULL) {
-            o->from_latest = strcmp(next, "latest") == 0;
-            if (!o->from_latest && strcmp(next, "trim") != 0)
-                return weirctl_usage(USAGE);
-            i++;
-        } else if (strcmp(argv[i], "--limit") == 0 && next != NULL) {
-            if (!weirctl_number(argv[++i], 1, 1000000000, &o->limit))
-                return weirctl_usage(USAGE);
-        } else if (strcmp(argv[i], "--help") == 0) {
-            (void)printf("usage: weirctl %s\n\n"
-                         "Prints the records of the task's stream, or of any stream, as they lie "
-                         "there.\nOrder holds within a shard.\n"
-                         "  --from       trim: the oldest there is (default); latest: what comes\n"
-                         "  --follow     go on with what comes, until Ctrl-C\n"
-                         "  --json       one object a line, with shard, sequence number and key\n"
-                         "  --metadata   a line with shard, sequence number and key before each\n",
-                         USAGE);
-            return WEIRCTL_OK;
-        } else if (argv[i][0] == '-' || o->path != NULL) {
+    *o = (struct options){.endpoint = ""};
+    opterr = 0;
+    while ((c = getopt_long(argc, argv, "h", long_options, NULL)) != -1) {
+        bool is_right = c != '?';
+
+        if (c == 'h')
+            return print_help();
+        if (c == 's')
+            o->stream = optarg;
+        else if (c == 'e')
+            o->endpoint = optarg;
+        else if (c == 'f')
+            is_right = strcmp(optarg, "trim") == 0 || strcmp(optarg, "latest") == 0;
+        else if (c == 'l')
+            is_right = weirctl_number(optarg, 1, 1000000000, &o->limit);
+        o->from_latest = c == 'f' ? strcmp(optarg, "latest") == 0 : o->from_latest;
+        o->is_followed = o->is_followed || c == 'F';
+        o->look.as_json = o->look.as_json || c == 'j';
+        o->look.has_metadata = o->look.has_metadata || c == 'm';
+        if (!is_right)
             return weirctl_usage(USAGE);
-        } else {
-            o->path = argv[i];
-        }
     }
+    if (optind < argc)
+        o->path = argv[optind++];
+    if (optind < argc || (o->path == NULL && o->stream == NULL) ||
+        (o->path != NULL && o->stream != NULL))
+        return weirctl_usage(USAGE);
     /* From the newest on there is nothing yet. */
     o->is_followed = o->is_followed || o->from_latest;
-    return (o->path == NULL) != (o->stream == NULL) ? -1 : weirctl_usage(USAGE);
+    return -1;
 }
 
 static const char *
@@ -306,6 +350,40 @@ run(const struct options *o, const struct kinesis_config *config)
     return rc == 0 ? WEIRCTL_OK : weirctl_fail("tail", &e, WEIRCTL_PROBLEMS);
 }
 
+/* What the stream is and where.  -1 = go on, else the exit status. */
+static int
+resolve(const struct options *o, char *arn, size_t size, struct kinesis_config *config,
+        struct task **task)
+{
+    int status;
+
+    config->endpoint_url = o->endpoint;
+    if (o->path != NULL) {
+        status = weirctl_load("tail", o->path, task);
+        if (status != WEIRCTL_OK)
+            return status;
+        config->stream_arn = (*task)->target.stream_arn;
+        config->ca_file = (*task)->target.ca_file;
+        if (o->endpoint[0] == '\0')
+            config->endpoint_url = (*task)->target.endpoint_url;
+        return -1;
+    }
+    config->stream_arn = o->stream != NULL ? o->stream : "";
+    if (strncmp(config->stream_arn, "arn:", 4) == 0)
+        return -1;
+    if (o->endpoint[0] == '\0') {
+        (void)fprintf(stderr,
+                      "weirctl tail: a stream at AWS is named by its ARN; "
+                      "`aws kinesis describe-stream-summary --stream-name %s` prints it\n",
+                      config->stream_arn);
+        return WEIRCTL_USAGE;
+    }
+    /* AWS needs the account; emulators take any. */
+    (void)snprintf(arn, size, FOREIGN_ARN, region(), config->stream_arn);
+    config->stream_arn = arn;
+    return -1;
+}
+
 int
 tail_command(int argc, char **argv)
 {
@@ -315,33 +393,11 @@ tail_command(int argc, char **argv)
     char arn[512];
     int status = parse(argc, argv, &o);
 
+    if (status < 0)
+        status = resolve(&o, arn, sizeof(arn), &config, &task);
     if (status >= 0)
         return status;
     o.look.is_terminal = isatty(STDOUT_FILENO) != 0;
-    config.endpoint_url = o.endpoint;
-    if (o.path != NULL) {
-        status = weirctl_load("tail", o.path, &task);
-        if (status != WEIRCTL_OK)
-            return status;
-        config.stream_arn = task->target.stream_arn;
-        config.ca_file = task->target.ca_file;
-        if (o.endpoint[0] == '\0')
-            config.endpoint_url = task->target.endpoint_url;
-    } else if (strncmp(o.stream, "arn:", 4) == 0) {
-        config.stream_arn = o.stream;
-    } else {
-        /* AWS needs the account; emulators take any. */
-        (void)snprintf(arn, sizeof(arn), FOREIGN_ARN, region(), o.stream);
-        config.stream_arn = arn;
-        if (o.endpoint[0] == '\0') {
-            (void)fprintf(stderr,
-                          "weirctl tail: a stream at AWS is named by its ARN; "
-                          "`aws kinesis describe-stream-summary --stream-name %s` prints "
-                          "it\n",
-                          o.stream);
-            return WEIRCTL_USAGE;
-        }
-    }
     status = run(&o, &config);
     task_free(&task);
     return status;
