@@ -5,7 +5,10 @@ type.  python-tds keeps microseconds and compares decimals by value, so that is 
 """
 
 import datetime
+import hashlib
 import json
+import re
+import struct
 import uuid
 from decimal import Decimal
 from pathlib import Path
@@ -25,9 +28,17 @@ def standalone():
         query = vector.get("query", "")
         if query.startswith("SELECT CAST") and " FROM " not in query and vector.get("column_types"):
             names.append(file.stem)
+    # What this answers depends on tables after all.
+    names.remove("cdc_min_max_lsn")
     # Hour 24 is what the other server makes of it; SQL Server and mssqld do not.
     names.remove("oddity_time_24h")
     return names
+
+
+def sql(name):
+    """The query; COLLATE goes inside CAST, or SQL Server would go through code page 1252 first."""
+    return re.sub(r"CAST\((N'[^']*') AS varchar\((\d+)\)\) COLLATE (\w+)",
+                  r"CAST(\1 COLLATE \3 AS varchar(\2))", load(name)["query"])
 
 
 def _time(text):
@@ -83,13 +94,13 @@ def same(got, want, kind, column):
     if isinstance(want, dict):
         data = got if isinstance(got, bytes) else got.encode()
         digest = want.get("sha256") or want.get("sha256_utf8")
-        import hashlib
         return hashlib.sha256(data).hexdigest() == digest
     if kind in ("DATETIMN", "DATETIME"):
         return abs(got - want) < datetime.timedelta(microseconds=600)
     if isinstance(want, float) and (column.get("max") == 4 or kind == "FLT4"):
-        import struct
         return struct.pack("<f", got) == struct.pack("<f", want)
+    if kind == "NCHAR" and column["name"] == "SSVARIANT":
+        return got.rstrip(" ") == want  # the other server drops the padding inside sql_variant
     if kind == "XML":
         return got.lstrip("\ufeff") == want  # SQL Server sends a byte order mark
     return got == want

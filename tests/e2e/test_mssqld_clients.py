@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import time
 import uuid
@@ -101,6 +102,11 @@ def execute(connection, sql, parameters=()):
         cursor.execute(sql, parameters)
 
 
+def parameter(value):
+    """python-tds sends bytes as text unless told that they are none."""
+    return pytds.Binary(value) if isinstance(value, bytes) else value
+
+
 def query(connection, sql, parameters=()):
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters)
@@ -145,14 +151,14 @@ def test_wrong_password_with_every_client(server):
     for run in (server.tsql("SELECT 1", password="wrong"), server.bsqldb("SELECT 1", password="wrong")):
         assert run.returncode != 0
         assert "18456" in run.stdout + run.stderr or "Login failed" in run.stdout + run.stderr
-    with pytest.raises(pytds.LoginError):
+    with pytest.raises(pytds.Error, match="Login failed"):
         server.pytds(password="wrong")
     answer = server.tedious([], password="wrong")
     assert answer["code"] == "ELOGIN" and "Login failed" in answer["connect_error"]
 
 
 def test_unknown_user(server):
-    with pytest.raises(pytds.LoginError):
+    with pytest.raises(pytds.Error, match="Login failed"):
         server.pytds(user="nobody")
 
 
@@ -165,7 +171,7 @@ def test_unknown_database(server):
 
 
 def test_passwords_never_reach_the_log(server):
-    with pytest.raises(pytds.LoginError):
+    with pytest.raises(pytds.Error, match="Login failed"):
         server.pytds(password="Sup3rS3cretGuess")
     log = server.server.log_text()
     assert "Sup3rS3cretGuess" not in log and server.server.sa_password not in log
@@ -225,7 +231,7 @@ def test_forced_encryption_refuses_tedious_in_clear(forced):
 @pytest.mark.parametrize("name", tds_replay.standalone())
 def test_recorded_queries_give_the_recorded_values(plain, name):
     with Way(plain, tls=False).pytds() as connection:
-        rows = query(connection, tds_replay.load(name)["query"])
+        rows = query(connection, tds_replay.sql(name))
     assert tds_replay.differences(name, rows) == []
 
 
@@ -267,8 +273,8 @@ def test_types_round_trip(server, database, declaration, value, text):
     """A parameter in, a column out, NULL beside it; nullable and NOT NULL columns differ on the wire."""
     with server.pytds(database=database) as connection:
         execute(connection, f"CREATE TABLE t (id int NOT NULL, a {declaration} NULL, b {declaration} NOT NULL)")
-        execute(connection, "INSERT INTO t (id, a, b) VALUES (1, %s, %s)", (value, value))
-        execute(connection, "INSERT INTO t (id, a, b) VALUES (2, NULL, %s)", (value,))
+        execute(connection, "INSERT INTO t (id, a, b) VALUES (1, %s, %s)", (parameter(value),) * 2)
+        execute(connection, "INSERT INTO t (id, a, b) VALUES (2, NULL, %s)", (parameter(value),))
         rows = query(connection, "SELECT id, a, b FROM t ORDER BY id")
     assert rows == [(1, value, value), (2, None, value)]
     if text is not None:
@@ -338,7 +344,8 @@ def test_messages_keep_their_numbers(server):
 def test_prepared_statements(server):
     prepared, after = server.run_tedious(
         {"do": "prepared", "sql": "SELECT @a + 1 AS a, @b AS b",
-         "parameters": [{"name": "a", "type": "Int"}, {"name": "b", "type": "NVarChar"}],
+         "parameters": [{"name": "a", "type": "Int"},
+                        {"name": "b", "type": "NVarChar", "options": {"length": 20}}],
          "values": [{"a": 1, "b": "eins"}, {"a": 2, "b": None}, {"a": 41, "b": "x😀"}]},
         {"do": "batch", "sql": "SELECT 1 AS a"})
     assert [r["rows"] for r in prepared["results"]] == [[[2, "eins"]], [[3, None]], [[42, "x😀"]]]
@@ -432,7 +439,8 @@ def test_packet_sizes(server, database, size):
     text = "".join(chr(0x4E00 + i % 5000) for i in range(30000))
     with server.pytds(database=database, blocksize=size) as connection:
         execute(connection, "CREATE TABLE t (id int NOT NULL, a nvarchar(max) NULL, b varbinary(max) NULL)")
-        execute(connection, "INSERT INTO t (id, a, b) VALUES (1, %s, %s)", (text, text.encode()))
+        execute(connection, "INSERT INTO t (id, a, b) VALUES (1, %s, %s)",
+                (text, parameter(text.encode())))
         assert query(connection, "SELECT id, a, b FROM t") == [(1, text, text.encode())]
     (answer,) = server.run_tedious({"do": "batch", "sql": "SELECT a FROM t"}, database=database,
                                    options={"packetSize": size})
@@ -459,7 +467,7 @@ def test_big_values(server, database):
     text, data = "x" * 5_000_000, os.urandom(5_000_000)
     with server.pytds(database=database) as connection:
         execute(connection, "CREATE TABLE t (a nvarchar(max) NULL, b varbinary(max) NULL)")
-        execute(connection, "INSERT INTO t (a, b) VALUES (%s, %s)", (text, data))
+        execute(connection, "INSERT INTO t (a, b) VALUES (%s, %s)", (text, parameter(data)))
         assert query(connection, "SELECT a, b FROM t") == [(text, data)]
 
 
@@ -629,3 +637,43 @@ def test_listening_line_and_sigint(tmp_path):
     process.send_signal(signal.SIGINT)
     process.stdout.close()
     assert process.wait(10) == 0
+
+
+def closed_by_server(port, timeout=10):
+    with socket.create_connection(("127.0.0.1", port), timeout=timeout) as s:
+        return s.recv(1) == b""
+
+
+def test_a_silent_client_is_closed_after_the_login_timeout():
+    with Mssqld(options=["--login-timeout", "1"]) as server:
+        started = time.monotonic()
+        assert closed_by_server(server.port)
+        assert 0.5 < time.monotonic() - started < 5
+
+
+def test_connections_beyond_the_limit_are_closed():
+    with Mssqld(options=["--max-connections", "2"]) as server:
+        way = Way(server, tls=False)
+        first, second = way.pytds(), way.pytds()
+        assert closed_by_server(server.port)
+        first.close()
+        for _ in range(100):  # the place is free once the server has seen the close
+            try:
+                third = way.pytds()
+                break
+            except (pytds.Error, OSError):
+                continue
+        assert query(third, "SELECT 1 AS a") == query(second, "SELECT 1 AS a") == [(1,)]
+        third.close()
+        second.close()
+
+
+@pytest.mark.parametrize("noise", [b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+                                   b"\x12\x01\x00\x08\x00\x00\x00\x00", b"\x10\x01\x00\x0c\x00\x00\x00\x00abcd"])
+def test_foreign_protocols_are_closed(optional, noise):
+    with socket.create_connection(("127.0.0.1", optional.port), timeout=10) as s:
+        s.sendall(noise)
+        s.shutdown(socket.SHUT_WR)
+        while s.recv(4096):
+            pass
+    assert ["1"] in values_of(optional.tsql("SELECT 1 AS a").stdout)

@@ -113,7 +113,7 @@ const connection = new Connection({
   authentication: { type: 'default', options: { userName: job.user || 'sa', password: job.password } },
   options: {
     port: job.port,
-    database: job.database,
+    database: job.database || undefined,
     encrypt: false,
     connectTimeout: 15000,
     requestTimeout: 60000,
