@@ -662,7 +662,9 @@ def test_connections_beyond_the_limit_are_closed():
                 third = way.pytds()
                 break
             except (pytds.Error, OSError):
-                continue
+                time.sleep(0.05)
+        else:
+            pytest.fail("no place came free")
         assert query(third, "SELECT 1 AS a") == query(second, "SELECT 1 AS a") == [(1,)]
         third.close()
         second.close()

@@ -291,31 +291,46 @@ client_logged_in(uint32_t packet_size)
     return c;
 }
 
-/* An RPC with integer parameters; output marks them by reference. */
 static void
-put_call(struct buf *b, uint16_t id, const char *text, int n, bool output)
+put_text_param(struct buf *b, const char *value)
+{
+    static const uint8_t collation[5] = {0x09, 0x04, 0xD0, 0x00, 0x34};
+
+    buf_u16(b, 0); /* no name, no flags */
+    buf_u8(b, 0xE7);
+    buf_u16(b, 8000);
+    buf_put(b, collation, 5);
+    buf_u16(b, (uint16_t)(strlen(value) * 2));
+    put_utf16(b, value);
+}
+
+static void
+put_int_param(struct buf *b, int32_t value, bool output)
+{
+    buf_u8(b, 0);
+    buf_u8(b, output ? 1 : 0);
+    buf_u16(b, 0x0426);
+    buf_u8(b, 4);
+    buf_u32(b, (uint32_t)value);
+}
+
+static void
+put_call_head(struct buf *b, uint16_t id)
 {
     buf_u16(b, 0xFFFF);
     buf_u16(b, id);
     buf_u16(b, 0);
-    for (int i = 0; i < 2; i++) { /* @stmt, @params */
-        const char *value = i == 0 ? text : "@a int, @b int, @c int";
-        static const uint8_t collation[5] = {0x09, 0x04, 0xD0, 0x00, 0x34};
+}
 
-        buf_u16(b, 0);
-        buf_u8(b, 0xE7);
-        buf_u16(b, 8000);
-        buf_put(b, collation, 5);
-        buf_u16(b, (uint16_t)(strlen(value) * 2));
-        put_utf16(b, value);
-    }
-    for (int i = 0; i < n; i++) {
-        buf_u8(b, 0);
-        buf_u8(b, output ? 1 : 0);
-        buf_u16(b, 0x0426);
-        buf_u8(b, 4);
-        buf_u32(b, (uint32_t)i);
-    }
+/* @stmt, @params and n integers; output marks those by reference. */
+static void
+put_call(struct buf *b, uint16_t id, const char *text, int n, bool output)
+{
+    put_call_head(b, id);
+    put_text_param(b, text);
+    put_text_param(b, "@a int, @b int, @c int");
+    for (int i = 0; i < n; i++)
+        put_int_param(b, i, output);
 }
 
 /* ---- tests ---- */
@@ -406,6 +421,42 @@ START_TEST(calls)
     send_message(c, TDS_RPC, 0, b.data, b.size);
     expect_tokens(c, "ERROR8179 STATUS0 PROC(2,0)");
     buf_free(&b);
+    client_close(c);
+}
+END_TEST
+
+/* sp_prepexec, sp_execute with its handle, sp_unprepare, and the handle is no more. */
+START_TEST(prepared_statements)
+{
+    struct client *c = client_logged_in(0);
+    static const struct {
+        uint16_t id;
+        const char *want;
+    } steps[] = {
+        {13, "COLUMNS1 ROW INPROC(11,1) STATUS0 VALUE0 PROC(0,0)"},
+        {12, "COLUMNS1 ROW INPROC(11,1) STATUS0 PROC(0,0)"},
+        {15, "STATUS0 PROC(0,0)"},
+        {12, "ERROR8179 STATUS0 PROC(2,0)"},
+        {11, "STATUS0 VALUE0 PROC(0,0)"},
+    };
+
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+        bool prepares = steps[i].id == 11 || steps[i].id == 13;
+        struct buf b = {.data = NULL};
+
+        put_headers(&b);
+        put_call_head(&b, steps[i].id);
+        put_int_param(&b, 1, prepares); /* @handle */
+        if (prepares) {
+            put_text_param(&b, "@a int");
+            put_text_param(&b, "echo");
+        }
+        if (steps[i].id == 12 || steps[i].id == 13)
+            put_int_param(&b, 5, false);
+        send_message(c, TDS_RPC, 0, b.data, b.size);
+        buf_free(&b);
+        expect_tokens(c, steps[i].want);
+    }
     client_close(c);
 }
 END_TEST
@@ -635,6 +686,7 @@ main(void)
     tcase_add_test(t, refused_logins);
     tcase_add_test(t, batches);
     tcase_add_test(t, calls);
+    tcase_add_test(t, prepared_statements);
     tcase_add_test(t, transactions);
     tcase_add_test(t, attention_while_the_engine_works);
     tcase_add_test(t, attention_while_rows_go_out);
