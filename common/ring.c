@@ -135,7 +135,7 @@ resume(struct ring *r, struct err *e)
                        (unsigned long long)tail);
     r->pos = r->tail = tail;
     r->peer = release;
-    r->seq = slot.seq;
+    r->seq = r->tail_seq = slot.seq;
     r->slot_index = (uint32_t)index;
     r->slot_count = slot.count;
     r->source = slot.source;
@@ -157,7 +157,6 @@ ring_handle_new(struct ring_header *h, enum ring_role role, const char *path, st
     r->mask = r->capacity - 1;
     r->max_record = (uint32_t)(r->capacity / 8 - sizeof(struct ring_record));
     r->checksum = (h->identity.flags & RING_FLAG_CHECKSUM) != 0;
-    r->reserved = RING_NOWHERE;
     r->role = role;
     r->fd = -1;
     r->path = strdup(path);

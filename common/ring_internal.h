@@ -28,10 +28,11 @@ struct ring {
     uint64_t seq;      /* producer: of the last record; consumer: of the last one read, 0 = none */
     uint64_t pos;      /* producer: write cursor; consumer: read cursor */
     uint64_t tail;     /* producer: as published */
-    uint64_t reserved; /* producer: payload bytes of the open reservation, or RING_NOWHERE */
+    uint64_t reserved; /* producer: payload bytes of the open reservation + 1, 0 = none open */
     uint64_t release;  /* consumer */
     uint64_t shared_release; /* consumer */
-    uint64_t pending_records;
+    uint64_t pad;            /* producer: bytes to skip before the reserved record; mostly 0 */
+    uint64_t tail_seq;       /* producer: of the last record published */
     uint32_t max_record;
     bool checksum;
     struct ring_header *header;

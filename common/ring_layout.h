@@ -119,7 +119,7 @@ struct ring_record {
 
 /* The first eight bytes of a record's header. */
 static inline uint64_t
-ring_head_word(uint32_t len, uint16_t type, uint16_t flags)
+ring_head_word(uint32_t len, uint32_t type, uint32_t flags)
 {
     return (uint64_t)flags << 48 | (uint64_t)type << 32 | len;
 }

@@ -74,20 +74,34 @@ refuse_length(const struct ring *r, uint64_t len, uint64_t max, struct err *e)
     return err_hint(e, "make the ring bigger (Weir.ChangeRingSize, Weir.RecordRingSize)");
 }
 
-int
-ring_reserve(struct ring *r, uint32_t len, void **out, struct err *e)
+/* The long way: too long, at the wrap, or no room as far as the private copy knows. */
+static __attribute__((noinline)) int
+reserve_in_full(struct ring *r, uint32_t len, void **out, struct err *e)
 {
-    uint64_t at;
+    uint64_t room = room_to_end(r, r->pos);
+    bool wraps = ring_record_size(len) > room;
 
-    if (__builtin_expect(len > r->max_record, 0))
+    if (len > r->max_record)
         return refuse_length(r, len, r->max_record, e);
     /* All room tests come before any store: a refusal must leave no trace. */
     if (!ring_has_room(r, record_need(r, r->pos, len)))
         return no_room(r, e);
-    at = r->pos & r->mask;
-    if (ring_record_size(len) > r->capacity - at)
-        at = 0; /* ring_commit() writes the pad */
-    r->reserved = len;
+    r->reserved = (uint64_t)len + 1;
+    r->pad = wraps ? room : 0; /* ring_commit() writes it */
+    *out = r->data + (wraps ? 0 : r->pos & r->mask) + sizeof(struct ring_record);
+    return 1;
+}
+
+int
+ring_reserve(struct ring *r, uint32_t len, void **out, struct err *e)
+{
+    uint64_t at = r->pos & r->mask;
+    uint64_t size = ring_record_size(len);
+
+    if (len > r->max_record || size > r->capacity - at || r->pos + size - r->peer > r->capacity)
+        return reserve_in_full(r, len, out, e);
+    r->reserved = (uint64_t)len + 1;
+    r->pad = 0;
     *out = r->data + at + sizeof(struct ring_record);
     return 1;
 }
@@ -102,6 +116,7 @@ put_pad(struct ring *r, uint64_t room)
     CRASH_POINT("ring.pad.before");
     memcpy(r->data + (r->pos & r->mask), word, sizeof(word));
     r->pos += room;
+    r->pad = 0;
     CRASH_POINT("ring.pad.after");
 }
 
@@ -113,44 +128,67 @@ record_crc(uint64_t word0, uint64_t seq, const struct ring_meta *meta, const uin
     return crc32c(crc32c(0, word, offsetof(struct ring_record, crc32c)), payload, (uint32_t)word0);
 }
 
-/*
- * Ends the record whose payload of len bytes is in place; reserved is what room was made for.
- * The header goes out in whole words: built field by field it would stall the store buffer.
- */
+/* The header goes out in whole words: built field by field it would stall the store buffer. */
 static inline void
-put_record(struct ring *r, const struct ring_meta *meta, uint64_t reserved, uint32_t len,
-           uint16_t flags)
+put_head(struct ring *r, const struct ring_meta *meta, uint32_t len, uint32_t flags, uint32_t crc)
 {
-    uint64_t room = room_to_end(r, r->pos);
+    uint8_t *at = r->data + (r->pos & r->mask);
     uint64_t word0 = ring_head_word(len, meta->type, flags);
-    uint64_t word3 = meta->table_id;
-    uint8_t *at;
+    uint64_t word3 = (uint64_t)crc << 32 | meta->table_id;
 
-    if (__builtin_expect(ring_record_size(reserved) > room, 0))
-        put_pad(r, room);
-    at = r->data + (r->pos & r->mask);
-    r->seq++;
-    if (r->checksum)
-        word3 |= (uint64_t)record_crc(word0, r->seq, meta, at + sizeof(struct ring_record)) << 32;
     CRASH_POINT("ring.record.payload");
+    r->seq++;
     memcpy(at, &word0, sizeof(word0));
     memcpy(at + 8, &r->seq, sizeof(r->seq));
     memcpy(at + 16, &meta->src_pos, sizeof(meta->src_pos));
     memcpy(at + 24, &word3, sizeof(word3));
     CRASH_POINT("ring.record.header");
     r->pos += ring_record_size(len);
-    r->pending_records++;
+}
+
+/* Ends the record whose payload of len bytes is in place, behind a pad where r->pad says so. */
+static __attribute__((noinline)) void
+put_record(struct ring *r, const struct ring_meta *meta, uint32_t len, uint32_t flags)
+{
+    uint32_t crc = 0;
+
+    if (r->pad != 0)
+        put_pad(r, r->pad);
+    if (r->checksum)
+        crc = record_crc(ring_head_word(len, meta->type, flags), r->seq + 1, meta,
+                         r->data + (r->pos & r->mask) + sizeof(struct ring_record));
+    put_head(r, meta, len, flags, crc);
+}
+
+static bool
+is_type(const struct ring_meta *meta)
+{
+    return meta->type == RING_DATA || meta->type == RING_CONTROL;
+}
+
+static uint32_t
+txn_flags(const struct ring_meta *meta)
+{
+    return meta->flags & (RING_TXN_BEGIN | RING_TXN_END);
+}
+
+static __attribute__((noinline)) void
+commit_in_full(struct ring *r, const struct ring_meta *meta, uint32_t len)
+{
+    CHECK(len < r->reserved && is_type(meta));
+    put_record(r, meta, len, RING_FIRST | RING_LAST | txn_flags(meta));
+    r->reserved = 0;
 }
 
 void
 ring_commit(struct ring *r, const struct ring_meta *meta, uint32_t len)
 {
-    CHECK(r->reserved != RING_NOWHERE && len <= r->reserved);
-    CHECK(meta->type == RING_DATA || meta->type == RING_CONTROL);
-    put_record(
-        r, meta, r->reserved, len,
-        (uint16_t)(RING_FIRST | RING_LAST | (meta->flags & (RING_TXN_BEGIN | RING_TXN_END))));
-    r->reserved = RING_NOWHERE;
+    if (len >= r->reserved || !is_type(meta) || r->pad != 0 || r->checksum) {
+        commit_in_full(r, meta, len);
+        return;
+    }
+    put_head(r, meta, len, RING_FIRST | RING_LAST | txn_flags(meta), 0);
+    r->reserved = 0;
 }
 
 int
@@ -158,30 +196,31 @@ ring_write(struct ring *r, const struct ring_meta *meta, const void *data, uint6
            struct err *e)
 {
     const uint8_t *from = data;
-    uint16_t flags = (uint16_t)(RING_FIRST | (meta->flags & (RING_TXN_BEGIN | RING_TXN_END)));
+    uint32_t flags = RING_FIRST | txn_flags(meta);
 
-    CHECK(meta->type == RING_DATA || meta->type == RING_CONTROL);
-    CHECK(r->reserved == RING_NOWHERE);
+    CHECK(is_type(meta));
+    r->reserved = 0; /* an open reservation is given up */
     if (len > ring_max_message(r))
         return refuse_length(r, len, ring_max_message(r), e);
     if (!ring_has_room(r, ring_message_need(r, len)))
         return no_room(r, e);
     for (;;) {
         uint32_t part = len > r->max_record ? r->max_record : (uint32_t)len;
-        uint64_t at = r->pos & r->mask;
+        uint64_t room = room_to_end(r, r->pos);
+        bool wraps = ring_record_size(part) > room;
 
-        if (ring_record_size(part) > r->capacity - at)
-            at = 0;
+        r->pad = wraps ? room : 0;
         if (part > 0)
-            memcpy(r->data + at + sizeof(struct ring_record), from, part);
+            memcpy(r->data + (wraps ? 0 : r->pos & r->mask) + sizeof(struct ring_record), from,
+                   part);
         len -= part;
         from += part;
         if (len == 0)
             flags |= RING_LAST;
-        put_record(r, meta, part, part, flags);
+        put_record(r, meta, part, flags);
         if (len == 0)
             return 1;
-        flags &= (uint16_t)~RING_FIRST;
+        flags &= ~RING_FIRST;
     }
 }
 
@@ -229,7 +268,7 @@ ring_publish(struct ring *r, const struct ring_source *src)
     if (RING_MUTANT == RING_MUTANT_SLOT_AFTER_TAIL)
         store_slot(r);
     r->tail = r->pos;
-    r->pending_records = 0;
+    r->tail_seq = r->seq;
     if (!too_early)
         ring_wake_if_waiting(&h->consumer, &h->producer.pos);
     CRASH_POINT("ring.publish.after");
@@ -251,5 +290,5 @@ ring_pending(const struct ring *r)
 bool
 ring_publish_due(const struct ring *r)
 {
-    return r->pending_records >= BATCH_RECORDS || r->pos - r->tail >= BATCH_BYTES;
+    return r->seq - r->tail_seq >= BATCH_RECORDS || r->pos - r->tail >= BATCH_BYTES;
 }
