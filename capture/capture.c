@@ -353,7 +353,7 @@ capture_run(struct stage *stage, struct err *e)
     if (rc != 0 && e->code == ERR_STOPPED)
         rc = 0;
     if (c->source != NULL)
-        c->engine->close(&c->source);
+        c->source->engine->close(&c->source);
     output_close(&c->output);
     tables_free(c);
     state_free(&c->state);

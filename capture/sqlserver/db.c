@@ -359,9 +359,12 @@ db_run(struct db *d, const char *sql, struct err *e)
 
     if (db_exec(d, sql, e) != 0)
         return -1;
-    while ((rc = db_result(d, e)) == 1)
+    while ((rc = db_result(d, e)) == 1) {
         while ((rc = db_next(d, e)) == 1)
             ;
+        if (rc < 0)
+            return -1;
+    }
     return rc;
 }
 

@@ -156,10 +156,16 @@ fake_load_position(const struct position *join, uint64_t chunk, struct position 
 }
 
 static inline int
+fake_number(const char *text)
+{
+    return (int)strtol(text, NULL, 10);
+}
+
+static inline int
 fake_bound(struct source *s, struct source_table *t, const struct source_key *from, uint32_t rows,
            struct source_key *out, struct err *e)
 {
-    int upto = (from->n > 0 ? atoi(from->part[0]) : 0) + (int)rows;
+    int upto = (from->n > 0 ? fake_number(from->part[0]) : 0) + (int)rows;
     char text[16];
 
     (void)s;
@@ -177,8 +183,8 @@ static inline int
 fake_read(struct source *s, struct source_table *t, const struct source_key *from,
           const struct source_key *upto, const struct source_sink *sink, struct err *e)
 {
-    int first = from->n > 0 ? atoi(from->part[0]) + 1 : 1;
-    int last = upto->n > 0 ? atoi(upto->part[0]) : FAKE_ROWS;
+    int first = from->n > 0 ? fake_number(from->part[0]) + 1 : 1;
+    int last = upto->n > 0 ? fake_number(upto->part[0]) : FAKE_ROWS;
 
     (void)s;
     for (int id = first; id <= last; id++) {
