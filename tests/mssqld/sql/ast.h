@@ -119,6 +119,7 @@ struct select {
     struct select *next;
     int set_op; /* between this and next: 'A' UNION ALL, 'U' UNION, 'E' EXCEPT, 'I' INTERSECT */
     int line;
+    struct bound *bound; /* the binder's */
 };
 
 struct column_def {

@@ -139,6 +139,36 @@ may_lift(const struct lexer *l)
     return prev != NULL && prev->kind == TOKEN_OP && is_comparison(prev->op);
 }
 
+/*
+ * Equal values of one statement are part of its shape: a tuple comparison written out as nested
+ * ORs is recognised by them.
+ */
+static void
+key_equal_before(struct lexer *l, const struct literal *lit)
+{
+    const struct literal *all = l->out->literals;
+    int n = (int)(lit - all);
+
+    for (int i = n - 1; i >= 0 && i >= n - 32; i--) {
+        bool same = all[i].lifted && all[i].type.base == lit->type.base;
+
+        if (same && (type_is_text(lit->type.base) || type_is_binary(lit->type.base)))
+            same = all[i].value.bytes.size == lit->value.bytes.size &&
+                   memcmp(all[i].value.bytes.data, lit->value.bytes.data,
+                          lit->value.bytes.size) == 0;
+        else if (same && type_is_decimal(lit->type.base))
+            same = all[i].value.dec.magnitude == lit->value.dec.magnitude;
+        else if (same && lit->type.base == SQL_INT)
+            same = all[i].value.i == lit->value.i;
+        else
+            same = false;
+        if (same) {
+            sbuf_fmt(&l->out->key, "=%d ", n - i);
+            return;
+        }
+    }
+}
+
 static void
 key_literal(struct lexer *l, struct literal *lit, const struct token *t)
 {
@@ -157,6 +187,8 @@ key_literal(struct lexer *l, struct literal *lit, const struct token *t)
         sbuf_fmt(key, "\1%d,%d ", (int)lit->type.base, lit->type.length);
     else
         sbuf_fmt(key, "\1%d ", (int)lit->type.base);
+    if (l->values_depth != 1)
+        key_equal_before(l, lit);
 }
 
 static int

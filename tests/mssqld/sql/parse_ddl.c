@@ -490,16 +490,16 @@ struct stmt *
 parse_grant(struct parser *p, int op)
 {
     struct stmt *s = new_stmt(p, STMT_GRANT);
-    const char *words[4];
+    const char *words[16];
     int n = 0;
 
     s->op = op;
     p->t++;
-    while (n < 4 && p->t->kind == TOKEN_WORD && !at_word(p, "ON") && !at_word(p, "TO") &&
+    while (n < 16 && p->t->kind == TOKEN_WORD && !at_word(p, "ON") && !at_word(p, "TO") &&
            !at_word(p, "FROM")) {
         words[n++] = p->t++->text;
-        if (accept_op(p, ','))
-            words[n++ < 4 ? n - 1 : 3] = ",";
+        if (n < 16 && accept_op(p, ','))
+            words[n++] = ",";
     }
     s->word = "";
     for (int i = 0; i < n; i++)

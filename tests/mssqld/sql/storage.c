@@ -121,10 +121,6 @@ load_bytes(struct sql_value *out, const void *data, size_t size)
 }
 
 static void
-load_stored(const struct sql_type *t, const struct stored *s, struct arena *a,
-            struct sql_value *out);
-
-static void
 load_variant(const struct stored *s, struct arena *a, struct sql_value *out)
 {
     struct sql_type *t = arena_alloc(a, sizeof *t);
@@ -141,7 +137,7 @@ load_variant(const struct stored *s, struct arena *a, struct sql_value *out)
         memcpy(&in.i, p + 9, sizeof in.i);
     if (in.kind == SQLITE_FLOAT)
         memcpy(&in.f, p + 9, sizeof in.f);
-    load_stored(t, &in, a, v);
+    value_unstore(t, &in, a, v);
     out->variant.type = t;
     out->variant.value = v;
 }
@@ -181,8 +177,8 @@ load_blob(const struct sql_type *t, const struct stored *s, struct arena *a,
     }
 }
 
-static void
-load_stored(const struct sql_type *t, const struct stored *s, struct arena *a,
+void
+value_unstore(const struct sql_type *t, const struct stored *s, struct arena *a,
             struct sql_value *out)
 {
     *out = (struct sql_value){.is_null = s->kind == SQLITE_NULL};
@@ -220,7 +216,7 @@ value_load(const struct sql_type *t, sqlite3_value *from, struct arena *a, struc
     struct stored s;
 
     stored_take(from, &s);
-    load_stored(t, &s, a, out);
+    value_unstore(t, &s, a, out);
 }
 
 void

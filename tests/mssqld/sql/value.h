@@ -54,6 +54,10 @@ void value_store(const struct sql_type *t, const struct sql_value *v, struct are
 void value_load(const struct sql_type *t, sqlite3_value *from, struct arena *a,
                 struct sql_value *out);
 
+/* The same from a stored form held elsewhere. */
+void value_unstore(const struct sql_type *t, const struct stored *s, struct arena *a,
+                   struct sql_value *out);
+
 /* Takes the stored form as it is; data is borrowed. */
 void stored_take(sqlite3_value *from, struct stored *out);
 int stored_bind(sqlite3_stmt *stmt, int index, const struct stored *s);

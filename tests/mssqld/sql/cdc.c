@@ -1,0 +1,255 @@
+#include "tests/mssqld/sql/cdc.h"
+
+#include "common/clock.h"
+#include "common/err.h"
+#include "tests/mssqld/sql/plan.h"
+
+#define MASK_MAX 128
+
+void
+lsn_add(uint8_t lsn[LSN_SIZE], int by)
+{
+    uint128 v = 0;
+
+    for (int i = 0; i < LSN_SIZE; i++)
+        v = v * 256U + (uint128)lsn[i];
+    v = by < 0 ? v - (uint128)-by : v + (uint128)by;
+    for (int i = LSN_SIZE - 1; i >= 0; i--, v >>= 8)
+        lsn[i] = (uint8_t)v;
+}
+
+static void
+lsn_make(uint8_t lsn[LSN_SIZE], uint32_t vlf, uint32_t block, uint16_t slot)
+{
+    for (int i = 0; i < 4; i++) {
+        lsn[i] = (uint8_t)(vlf >> (24 - 8 * i));
+        lsn[4 + i] = (uint8_t)(block >> (24 - 8 * i));
+    }
+    lsn[8] = (uint8_t)(slot >> 8);
+    lsn[9] = (uint8_t)slot;
+}
+
+static uint32_t
+word_at(const uint8_t *p)
+{
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+/* Takes the blocks behind the last commit of the database. */
+static int
+begin(struct session *s, struct database *d)
+{
+    struct cdc_tx *c = &s->cdc;
+    sqlite3_stmt *q;
+    uint32_t vlf;
+    uint32_t block;
+    int rc = -1;
+
+    q = session_prepare(s, arena_printf(&s->exec_arena,
+                                        "SELECT v FROM d%d.sys_meta WHERE k = 'last_lsn'", d->id));
+    if (q == NULL)
+        return -1;
+    if (sqlite3_step(q) == SQLITE_ROW && sqlite3_column_bytes(q, 0) == LSN_SIZE) {
+        const uint8_t *last = sqlite3_column_blob(q, 0);
+
+        vlf = word_at(last);
+        block = word_at(last + 4) + 1;
+        if (block + LSN_BLOCKS > LSN_VLF_BLOCKS) {
+            vlf++;
+            block = 16;
+        }
+        lsn_make(c->begin_lsn, vlf, block, 1);
+        lsn_make(c->seqval, vlf, block, 1);
+        lsn_make(c->commit_lsn, vlf, block + LSN_BLOCKS - 1, 1);
+        rc = 0;
+    }
+    (void)sqlite3_finalize(q);
+    if (rc != 0)
+        return sqlerr_set(&s->error, 50000, 17, 1, "internal: no LSN in database %s", d->name);
+    c->active = true;
+    c->db = d;
+    c->command_id = 0;
+    c->begin_time = s->tran_begin;
+    c->tran_id = atomic_fetch_add(&s->engine->next_transaction, 1);
+    return 0;
+}
+
+int
+cdc_begin_statement(struct session *s, struct database *d)
+{
+    if (s->cdc.active && s->cdc.db != d)
+        return sqlerr_set(&s->error, 50000, 16, 1,
+                          "Changes captured in two databases by one transaction are not supported "
+                          "by this test server.");
+    if (!s->cdc.active && begin(s, d) != 0)
+        return -1;
+    s->cdc.command_id++;
+    return 0;
+}
+
+void
+cdc_next_row(struct session *s)
+{
+    uint8_t *lsn = s->cdc.seqval;
+
+    /* Slots end at 0xFFFF; slot 0 of the next block is skipped. */
+    lsn_add(lsn, lsn[8] == 0xFF && lsn[9] == 0xFF ? 2 : 1);
+    CHECK(memcmp(lsn, s->cdc.commit_lsn, LSN_SIZE) < 0);
+}
+
+void
+cdc_next_command(struct session *s)
+{
+    s->cdc.command_id++;
+}
+
+/* Lowest ordinal in the last byte's lowest bit. */
+static size_t
+make_mask(const struct instance *n, const bool *changed, uint8_t mask[MASK_MAX])
+{
+    size_t size = ((size_t)n->n_columns + 7) / 8;
+
+    memset(mask, 0, size);
+    for (int i = 0; i < n->n_columns; i++) {
+        int c = n->columns[i];
+
+        if (changed == NULL || (c >= 0 && changed[c]))
+            mask[size - 1 - (size_t)i / 8] |= (uint8_t)(1U << (i % 8));
+    }
+    return size;
+}
+
+/* Values a change table does not carry: see the rules of each operation. */
+static bool
+is_left_out(const struct column *c, enum cdc_operation op, bool changed)
+{
+    if (c->computed_text != NULL)
+        return true;
+    if (type_is_lob(&c->type))
+        return op == CDC_DELETE || op == CDC_BEFORE;
+    if (c->type.length == SQL_LENGTH_MAX)
+        return op == CDC_BEFORE && !changed;
+    return false;
+}
+
+static int
+prepare(struct session *s, struct table *t, struct instance *n)
+{
+    struct sbuf sql = {0};
+
+    if (n->insert != NULL)
+        return 0;
+    sbuf_fmt(&sql, "INSERT INTO d%d.t%d VALUES(?1,NULL,?2,?3,?4", t->db->id, n->object_id);
+    for (int i = 0; i < n->n_columns; i++)
+        sbuf_fmt(&sql, ",?%d", i + 6);
+    sbuf_add(&sql, ",?5)");
+    n->insert = session_prepare(s, sql.data);
+    sbuf_free(&sql);
+    return n->insert == NULL ? -1 : 0;
+}
+
+int
+cdc_row(struct session *s, struct table *t, enum cdc_operation op, const struct stored *values,
+        const bool *changed)
+{
+    uint8_t mask[MASK_MAX];
+
+    for (int k = 0; k < t->n_instances; k++) {
+        struct instance *n = &t->instances[k];
+        size_t size = make_mask(n, changed, mask);
+
+        if (prepare(s, t, n) != 0)
+            return -1;
+        (void)sqlite3_bind_blob(n->insert, 1, s->cdc.commit_lsn, LSN_SIZE, SQLITE_STATIC);
+        (void)sqlite3_bind_blob(n->insert, 2, s->cdc.seqval, LSN_SIZE, SQLITE_STATIC);
+        (void)sqlite3_bind_int(n->insert, 3, (int)op);
+        (void)sqlite3_bind_blob(n->insert, 4, mask, (int)size, SQLITE_STATIC);
+        (void)sqlite3_bind_int(n->insert, 5, s->cdc.command_id);
+        for (int i = 0; i < n->n_columns; i++) {
+            int c = n->columns[i];
+
+            if (c < 0 || is_left_out(&t->columns[c], op, changed != NULL && changed[c]))
+                (void)sqlite3_bind_null(n->insert, i + 6);
+            else
+                (void)stored_bind(n->insert, i + 6, &values[c]);
+        }
+        if (sqlite3_step(n->insert) != SQLITE_DONE)
+            return session_sqlite_error(s);
+        (void)sqlite3_reset(n->insert);
+    }
+    return 0;
+}
+
+static struct stored
+blob(const void *data, size_t size)
+{
+    return (struct stored){.kind = SQLITE_BLOB, .data = data, .size = size};
+}
+
+static int
+write_mapping(struct session *s, struct database *d, const uint8_t *tran_id, size_t id_size)
+{
+    struct name name = {.database = d->name, .schema = "cdc", .object = "lsn_time_mapping"};
+    struct stored row[5];
+    struct table *t;
+    struct moment utc;
+    struct moment local;
+    sqlite3_stmt *q;
+    int rc;
+
+    catalog_refresh(s);
+    t = catalog_find(s, &name, 'U');
+    if (t == NULL)
+        return 0; /* capture was switched off in this very transaction */
+    datetime_now(&utc, &local);
+    row[0] = blob(s->cdc.commit_lsn, LSN_SIZE);
+    row[2] = (struct stored){.kind = SQLITE_INTEGER,
+                             .i = local.days * TICKS_PER_DAY + datetime_grid(local.ticks)};
+    row[1] = row[2];
+    if (s->cdc.begin_time != 0)
+        row[1].i = s->cdc.begin_time;
+    row[3] = blob(tran_id, id_size);
+    row[4] = blob(s->cdc.begin_lsn, LSN_SIZE);
+    if (dml_append(s, t, row) != 0)
+        return -1;
+    q = session_prepare(
+        s, arena_printf(&s->exec_arena, "UPDATE d%d.sys_meta SET v = ?1 WHERE k = 'last_lsn'",
+                        d->id));
+    if (q == NULL)
+        return -1;
+    (void)sqlite3_bind_blob(q, 1, s->cdc.commit_lsn, LSN_SIZE, SQLITE_STATIC);
+    rc = sqlite3_step(q) == SQLITE_DONE ? 0 : session_sqlite_error(s);
+    (void)sqlite3_finalize(q);
+    return rc;
+}
+
+int
+cdc_before_commit(struct session *s)
+{
+    uint8_t id[6] = {0};
+    uint64_t n = s->cdc.tran_id;
+
+    if (!s->cdc.active)
+        return 0;
+    for (int i = 5; i >= 0; i--, n >>= 8)
+        id[i] = (uint8_t)n;
+    return write_mapping(s, s->cdc.db, id, sizeof id);
+}
+
+int
+cdc_write_dummy(struct session *s, struct database *d)
+{
+    static const uint8_t NO_TRANSACTION[1] = {0};
+    int rc;
+
+    arena_reset(&s->exec_arena);
+    s->error.number = 0;
+    if (session_attach(s, d) != 0 || tx_begin_write(s, d) != 0)
+        return -1;
+    s->cdc.begin_time = 0;
+    rc = begin(s, d);
+    if (rc == 0)
+        rc = write_mapping(s, d, NO_TRANSACTION, sizeof NO_TRANSACTION);
+    s->cdc.active = false;
+    return tx_end_statement(s, rc == 0) != 0 ? -1 : rc;
+}

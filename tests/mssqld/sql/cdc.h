@@ -1,0 +1,52 @@
+/*
+ * cdc - change data capture: the rows of cdc.<instance>_CT and cdc.lsn_time_mapping.
+ *
+ * Rows are written while the statement runs, in its own SQLite transaction, so that a
+ * rollback leaves nothing.  The commit LSN is chosen at the transaction's first captured
+ * change: the database has one writer at a time, hence nobody can commit in between.  An LSN is
+ * VLF (4 bytes), log block (4), slot (2); a transaction owns LSN_BLOCKS blocks, its rows take
+ * slots from the first on and its commit record stands in the last.
+ */
+#ifndef MSSQLD_CDC_H
+#define MSSQLD_CDC_H
+
+#include "tests/mssqld/sql/catalog.h"
+
+#define LSN_BLOCKS     0x200U
+#define LSN_VLF_BLOCKS 0x40000U
+
+extern const char CDC_JOBS_TABLE[]; /* T-SQL that makes msdb.dbo.cdc_jobs */
+
+/* One statement that changes rows: counts commands. */
+int cdc_begin_statement(struct session *s, struct database *d);
+
+enum cdc_operation { CDC_DELETE = 1, CDC_INSERT = 2, CDC_BEFORE = 3, CDC_AFTER = 4 };
+
+/*
+ * A row of the table went (values: stored values by table position).  changed marks the columns
+ * of an update, NULL for inserts and deletes.
+ */
+int cdc_row(struct session *s, struct table *t, enum cdc_operation op, const struct stored *values,
+            const bool *changed);
+/* Rows of one update pair share a sequence value: call before each pair, insert or delete. */
+void cdc_next_row(struct session *s);
+/* The inserts of a deferred update are a command of their own. */
+void cdc_next_command(struct session *s);
+
+int cdc_before_commit(struct session *s);
+int cdc_write_dummy(struct session *s, struct database *d);
+
+/* 80-bit arithmetic on LSNs. */
+void lsn_add(uint8_t lsn[LSN_SIZE], int by);
+
+/* The procedures sys.sp_cdc_*; false when the name is none of them. */
+struct proc_call;
+bool cdc_procedure(struct session *s, const struct proc_call *call, int *rc);
+
+/* Removes one capture instance with its change table. */
+int cdc_drop_instance(struct session *s, struct database *d, int object_id);
+
+/* ALTER TABLE on a tracked table: ddl_history. */
+int cdc_note_ddl(struct session *s, struct table *t, const char *command, bool required_update);
+
+#endif

@@ -1,0 +1,777 @@
+/* CREATE, ALTER, DROP: the catalog's rows and the SQLite objects behind them. */
+#include <strings.h>
+
+#include "common/err.h"
+#include "tests/mssqld/sql/cdc.h"
+#include "tests/mssqld/sql/collation.h"
+#include "tests/mssqld/sql/parse.h"
+#include "tests/mssqld/sql/plan.h"
+#include "tests/mssqld/sql/security.h"
+
+/* Binds up to four texts and runs; for catalog rows whose names need no quoting then. */
+static int
+catalog_row(struct session *s, const char *a, const char *b, const char *c, const char *sql)
+{
+    sqlite3_stmt *q = session_prepare(s, sql);
+    int rc;
+
+    if (q == NULL)
+        return -1;
+    (void)sqlite3_bind_text(q, 1, a, -1, SQLITE_STATIC);
+    (void)sqlite3_bind_text(q, 2, b, -1, SQLITE_STATIC);
+    (void)sqlite3_bind_text(q, 3, c, -1, SQLITE_STATIC);
+    rc = sqlite3_step(q) == SQLITE_DONE ? 0 : session_sqlite_error(s);
+    (void)sqlite3_finalize(q);
+    return rc;
+}
+
+static int64_t
+now_ticks(const struct session *s)
+{
+    return s->now_local.days * TICKS_PER_DAY + datetime_grid(s->now_local.ticks);
+}
+
+static int
+begin(struct session *s, struct database *d)
+{
+    if (security_require_owner(s) != 0 || tx_begin_write(s, d) != 0)
+        return -1;
+    s->ddl_in_tx = true;
+    return 0;
+}
+
+/* After a change inside a transaction the own cache is stale at once. */
+static void
+changed(struct session *s)
+{
+    catalog_forget(s);
+    engine_catalog_changed(s->engine);
+}
+
+static struct database *
+database_of(struct session *s, const struct name *name)
+{
+    return catalog_database(s, name);
+}
+
+static int
+new_object(struct session *s, struct database *d, const struct name *name, const char *type,
+           const char *definition, bool norowid, int64_t *id)
+{
+    const char *schema = name->schema != NULL ? name->schema : "dbo";
+    int schema_id = catalog_schema_id(s, d, schema);
+
+    if (schema_id < 0)
+        return sqlerr_set(&s->error, 2760, 16, 1,
+                          "The specified schema name \"%s\" either does not exist or you do not "
+                          "have permission to use it.",
+                          schema);
+    if (catalog_find(s, name, 0) != NULL)
+        return sqlerr_set(&s->error, 2714, 16, 6,
+                          "There is already an object named '%s' in the database.", name->object);
+    *id = catalog_next_id(s, d);
+    return catalog_row(s, name->object, definition, type,
+                       arena_printf(&s->exec_arena,
+                                    "INSERT INTO d%d.sys_objects(object_id, schema_id, name, "
+                                    "definition, type, created, shipped, norowid) VALUES (%lld, "
+                                    "%d, ?1, ?2, ?3, %lld, %d, %d)",
+                                    d->id, (long long)*id, schema_id, (long long)now_ticks(s),
+                                    s->cdc_internal, norowid));
+}
+
+/* SQLite expression of a computed column over the columns before it; sets its type. */
+static int
+computed_sql(struct session *s, const struct stmt *x, int first_id, struct column_def *c,
+             struct sbuf *out)
+{
+    struct arena a = {0};
+    struct lexed l = {0};
+    struct frame f = {.arena = &a};
+    struct query q = {0};
+    struct binder b = {.s = s, .frame = &f, .arena = &a, .q = &q};
+    struct rel rel = {.name = ""};
+    struct scope sc = {.rels = &rel, .n_rels = 1};
+    struct expr *e;
+    int rc = -1;
+
+    b.scope = &sc;
+    rel.columns = arena_alloc(&a, (size_t)(x->n_defs + 1) * sizeof *rel.columns);
+    for (int i = 0; i < x->n_defs; i++)
+        if (x->defs[i].computed_text == NULL) {
+            rel.columns[rel.n_columns].name = x->defs[i].name;
+            rel.columns[rel.n_columns].type = x->defs[i].type;
+            rel.columns[rel.n_columns++].sql = arena_printf(&a, "c%d", first_id + i);
+        }
+    if (lex(c->computed_text, &a, &l, &s->error) == 0 &&
+        parse_single_expr(&l, &a, &e, &s->error) == 0) {
+        /* No parameters in a schema: literals stay as they are, texts in quotes. */
+        for (int i = 0; i < l.n_literals; i++)
+            l.literals[i].lifted = false;
+        f.literals = l.literals;
+        if (bind_expr(&b, e) == 0) {
+            emit_expr(&b, out, e);
+            c->type = e->type;
+            c->type.nullable = true;
+            c->type.identity = false;
+            rc = q.n_binds == 0 ? 0
+                                : sqlerr_set(&s->error, 50000, 16, 1,
+                                             "Computed column '%s': only column names, functions "
+                                             "and whole numbers are supported here.",
+                                             c->name);
+        }
+    }
+    sbuf_free(&l.key);
+    arena_free(&a);
+    return rc;
+}
+
+static int
+new_column(struct session *s, struct database *d, int64_t object_id, int column_id,
+           struct column_def *c)
+{
+    sqlite3_stmt *q = session_prepare(
+        s, arena_printf(&s->exec_arena,
+                        "INSERT INTO d%d.sys_columns VALUES (%lld,%d,?1,?2,?3,%d,%d,%lld,%lld,?4,"
+                        "?5,?6,%d,%d,?7)",
+                        d->id, (long long)object_id, column_id, c->type.nullable, c->identity,
+                        (long long)c->seed, (long long)c->increment, c->sparse, c->rowguid));
+    int rc;
+
+    if (q == NULL)
+        return -1;
+    (void)sqlite3_bind_text(q, 1, c->name, -1, SQLITE_STATIC);
+    (void)sqlite3_bind_int64(q, 2, type_pack(&c->type));
+    if (type_is_text(c->type.base) && c->type.base != SQL_XML)
+        (void)sqlite3_bind_blob(q, 3, c->type.collation, 5, SQLITE_TRANSIENT);
+    (void)sqlite3_bind_text(q, 4, c->default_text, -1, SQLITE_STATIC);
+    (void)sqlite3_bind_text(q, 5, c->default_name, -1, SQLITE_STATIC);
+    (void)sqlite3_bind_text(q, 6, c->computed_text, -1, SQLITE_STATIC);
+    rc = sqlite3_step(q) == SQLITE_DONE ? 0 : session_sqlite_error(s);
+    (void)sqlite3_finalize(q);
+    return rc;
+}
+
+static int
+column_sql(struct session *s, struct stmt *x, int first_id, int i, struct sbuf *sql)
+{
+    struct column_def *c = &x->defs[i];
+
+    if (c->collation != NULL && !collation_bytes(c->collation, c->type.collation))
+        return sqlerr_set(&s->error, 448, 16, 3, "Invalid collation '%s'.", c->collation);
+    if (c->type.base == SQL_ROWVERSION && !c->null_given)
+        c->type.nullable = false;
+    if (c->identity)
+        c->type.nullable = false;
+    sbuf_fmt(sql, "c%d", first_id + i);
+    if (c->computed_text != NULL) {
+        sbuf_add(sql, " AS (");
+        if (computed_sql(s, x, first_id, c, sql) != 0)
+            return -1;
+        sbuf_add(sql, ") VIRTUAL");
+    }
+    if (type_is_text(c->type.base))
+        sbuf_fmt(sql, " COLLATE %s", collation_sqlite(c->type.collation));
+    return 0;
+}
+
+static int
+def_position(const struct stmt *x, const char *name)
+{
+    for (int i = 0; i < x->n_defs; i++)
+        if (strcasecmp(x->defs[i].name, name) == 0)
+            return i;
+    return -1;
+}
+
+/* Column keys become table keys, so that there is one kind. */
+static void
+gather_keys(struct session *s, struct stmt *x)
+{
+    for (int i = 0; i < x->n_defs; i++) {
+        struct key_def k = {.name = x->defs[i].key_name,
+                            .primary = x->defs[i].primary_key,
+                            .unique = x->defs[i].unique,
+                            .n_columns = 1};
+
+        if (!k.primary && !k.unique)
+            continue;
+        k.columns = arena_alloc(&s->exec_arena, sizeof *k.columns);
+        k.descending = arena_alloc(&s->exec_arena, sizeof *k.descending);
+        k.columns[0] = x->defs[i].name;
+        x->defs[i].primary_key = false; /* not twice when the statement runs again */
+        x->defs[i].unique = false;
+        x->keys = arena_push(&s->exec_arena, x->keys, x->n_keys, sizeof *x->keys);
+        x->keys[x->n_keys++] = k;
+    }
+}
+
+static int
+new_key(struct session *s, struct database *d, int64_t object_id, const char *table,
+        const struct key_def *k, const int *column_ids, bool constraint, bool sqlite_index)
+{
+    int index_id = (int)session_int(s, 0,
+                                    "SELECT count(*) FROM d%d.sys_indexes WHERE object_id = %lld",
+                                    d->id, (long long)object_id) +
+                   (k->primary ? 1 : 2);
+    const char *name = k->name;
+    struct sbuf sql = {0};
+    int rc;
+
+    while (session_int(s, 0, "SELECT count(*) FROM d%d.sys_indexes WHERE object_id = %lld AND "
+                             "index_id = %d",
+                       d->id, (long long)object_id, index_id) > 0)
+        index_id++;
+    if (name == NULL)
+        name = arena_printf(&s->exec_arena, "%s__%.20s__%08X%08X", k->primary ? "PK" : "UQ", table,
+                            (unsigned)object_id, (unsigned)index_id * 2654435761U);
+    rc = catalog_row(s, name, NULL, NULL,
+                     arena_printf(&s->exec_arena,
+                                  "INSERT INTO d%d.sys_indexes VALUES (%lld,%d,?1,%d,%d,%d)", d->id,
+                                  (long long)object_id, index_id, k->primary,
+                                  k->primary || k->unique, constraint));
+    sbuf_fmt(&sql, "CREATE %sINDEX d%d.i%lld_%d ON t%lld(",
+             k->primary || k->unique ? "UNIQUE " : "", d->id, (long long)object_id, index_id,
+             (long long)object_id);
+    for (int i = 0; i < k->n_columns && rc == 0; i++) {
+        sbuf_fmt(&sql, "%sc%d%s", i > 0 ? "," : "", column_ids[i], k->descending[i] ? " DESC" : "");
+        rc = session_sqlf(s, "INSERT INTO d%d.sys_index_columns VALUES (%lld,%d,%d,%d,%d)", d->id,
+                          (long long)object_id, index_id, i + 1, column_ids[i], k->descending[i]);
+    }
+    sbuf_add(&sql, ")");
+    if (rc == 0 && sqlite_index) {
+        rc = session_sql(s, sql.data);
+        if (rc != 0 && strstr(s->error.text, "UNIQUE") != NULL)
+            (void)sqlerr_set(&s->error, 1505, 16, 1,
+                             "The CREATE UNIQUE INDEX statement terminated because a duplicate key "
+                             "was found for the object name 'dbo.%s' and the index name '%s'.",
+                             table, name);
+    }
+    sbuf_free(&sql);
+    return rc;
+}
+
+static int
+key_ids(struct session *s, const struct stmt *x, const struct key_def *k, int *ids)
+{
+    for (int i = 0; i < k->n_columns; i++) {
+        int at = def_position(x, k->columns[i]);
+
+        if (at < 0 || i >= 32)
+            return sqlerr_set(&s->error, 1911, 16, 1,
+                              "Column name '%s' does not exist in the target table or view.",
+                              k->columns[i]);
+        if (k->primary) {
+            if (x->defs[at].null_given && x->defs[at].type.nullable)
+                return sqlerr_set(&s->error, 8111, 16, 1,
+                                  "Cannot define PRIMARY KEY constraint on nullable column in table "
+                                  "'%s'.",
+                                  x->name.object);
+            x->defs[at].type.nullable = false;
+        }
+        ids[i] = at + 1;
+    }
+    return 0;
+}
+
+static int
+create_table(struct session *s, struct stmt *x)
+{
+    struct database *d = database_of(s, &x->name);
+    struct sbuf sql = {0};
+    int64_t id = 0;
+    int ids[32];
+    bool norowid = s->cdc_internal && x->n_keys == 1;
+    int rc = d == NULL ? -1 : begin(s, d);
+
+    gather_keys(s, x);
+    for (int i = 0; i < x->n_keys && rc == 0; i++)
+        rc = key_ids(s, x, &x->keys[i], ids);
+    for (int i = 0; i < x->n_defs && rc == 0; i++)
+        for (int k = 0; k < i; k++)
+            if (strcasecmp(x->defs[i].name, x->defs[k].name) == 0)
+                rc = sqlerr_set(&s->error, 2705, 16, 3,
+                                "Column names in each table must be unique. Column name '%s' in "
+                                "table '%s' is specified more than once.",
+                                x->defs[i].name, x->name.object);
+    if (rc == 0)
+        rc = new_object(s, d, &x->name, "U", NULL, norowid, &id);
+    if (rc == 0)
+        sbuf_fmt(&sql, "CREATE TABLE d%d.t%lld(", d->id, (long long)id);
+    for (int i = 0; i < x->n_defs && rc == 0; i++) {
+        sbuf_add(&sql, i > 0 ? "," : "");
+        rc = column_sql(s, x, 1, i, &sql);
+        if (rc == 0)
+            rc = new_column(s, d, id, i + 1, &x->defs[i]);
+    }
+    if (rc == 0 && norowid) {
+        (void)key_ids(s, x, &x->keys[0], ids);
+        for (int i = 0; i < x->keys[0].n_columns; i++)
+            sbuf_fmt(&sql, "%sc%d", i == 0 ? ",PRIMARY KEY(" : ",", ids[i]);
+        sbuf_add(&sql, ")");
+    }
+    if (rc == 0) {
+        sbuf_add(&sql, norowid ? ") WITHOUT ROWID" : ")");
+        rc = session_sql(s, sql.data);
+    }
+    for (int i = 0; i < x->n_keys && rc == 0; i++) {
+        (void)key_ids(s, x, &x->keys[i], ids);
+        rc = new_key(s, d, id, x->name.object, &x->keys[i], ids, true, !norowid);
+    }
+    sbuf_free(&sql);
+    changed(s);
+    return rc;
+}
+
+static int
+no_such_table(struct session *s, const struct name *name)
+{
+    if (s->error.number != 0)
+        return -1;
+    return sqlerr_set(&s->error, 4902, 16, 1,
+                      "Cannot find the object \"%s\" because it does not exist or you do not have "
+                      "permissions.",
+                      name->object);
+}
+
+static int
+alter_add(struct session *s, struct stmt *x)
+{
+    struct table *t = catalog_find(s, &x->name, 'U');
+    int first;
+    int rc;
+    int ids[32];
+
+    if (t == NULL)
+        return no_such_table(s, &x->name);
+    if (begin(s, t->db) != 0)
+        return -1;
+    first = t->n_columns > 0 ? t->columns[t->n_columns - 1].id + 1 : 1;
+    first = (int)session_int(s, first,
+                             "SELECT max(%d, coalesce((SELECT v + 1 FROM d%d.sys_meta WHERE k = "
+                             "'columns:%d'), 0))",
+                             first, t->db->id, t->object_id);
+    rc = cdc_note_ddl(s, t, x->text != NULL ? x->text : "ALTER TABLE ADD", false);
+    for (int i = 0; i < x->n_defs && rc == 0; i++) {
+        struct sbuf sql = {0};
+        struct column_def *c = &x->defs[i];
+
+        if (catalog_column(t, c->name) >= 0)
+            rc = sqlerr_set(&s->error, 2705, 16, 4,
+                            "Column names in each table must be unique. Column name '%s' in table "
+                            "'%s' is specified more than once.",
+                            c->name, t->name);
+        if (rc == 0 && !c->type.nullable && c->default_text == NULL && !c->identity &&
+            session_int(s, 0, "SELECT count(*) FROM (SELECT 1 FROM d%d.t%d LIMIT 1)", t->db->id,
+                        t->object_id) > 0)
+            rc = sqlerr_set(&s->error, 4901, 16, 1,
+                            "ALTER TABLE only allows columns to be added that can contain nulls, "
+                            "or have a DEFAULT definition specified. Column '%s' cannot be added "
+                            "to non-empty table '%s'.",
+                            c->name, t->name);
+        sbuf_fmt(&sql, "ALTER TABLE d%d.t%d ADD COLUMN ", t->db->id, t->object_id);
+        if (rc == 0)
+            rc = column_sql(s, x, first, i, &sql);
+        if (rc == 0)
+            rc = session_sql(s, sql.data);
+        if (rc == 0)
+            rc = new_column(s, t->db, t->object_id, first + i, c);
+        sbuf_free(&sql);
+    }
+    for (int i = 0; i < x->n_keys && rc == 0; i++) {
+        const struct key_def *k = &x->keys[i];
+
+        for (int c = 0; c < k->n_columns && rc == 0 && c < 32; c++) {
+            int at = catalog_column(t, k->columns[c]);
+
+            ids[c] = at < 0 ? 0 : t->columns[at].id;
+            if (at < 0)
+                rc = sqlerr_set(&s->error, 1911, 16, 1,
+                                "Column name '%s' does not exist in the target table or view.",
+                                k->columns[c]);
+            else if (k->primary && t->columns[at].type.nullable)
+                rc = sqlerr_set(&s->error, 8111, 16, 1,
+                                "Cannot define PRIMARY KEY constraint on nullable column in table "
+                                "'%s'.",
+                                t->name);
+        }
+        if (rc == 0)
+            rc = new_key(s, t->db, t->object_id, t->name, k, ids, true, true);
+    }
+    /* Rows that are there get the default of a NOT NULL column. */
+    for (int i = 0; i < x->n_defs && rc == 0; i++)
+        if (x->defs[i].default_text != NULL && !x->defs[i].type.nullable) {
+            bool internal = s->cdc_internal;
+
+            changed(s);
+            s->cdc_internal = true;
+            rc = run_internal(s, arena_printf(&s->exec_arena, "UPDATE [%s].[%s] SET [%s] = DEFAULT",
+                                              x->name.schema != NULL ? x->name.schema : "dbo",
+                                              x->name.object, x->defs[i].name));
+            s->cdc_internal = internal;
+        }
+    changed(s);
+    return rc;
+}
+
+static int
+drop_column(struct session *s, struct table *t, const char *name, bool if_exists)
+{
+    int at = catalog_column(t, name);
+
+    if (at < 0)
+        return if_exists ? 0
+                         : sqlerr_set(&s->error, 4924, 16, 1,
+                                      "ALTER TABLE DROP COLUMN failed because column '%s' does not "
+                                      "exist in table '%s'.",
+                                      name, t->name);
+    for (int k = 0; k < t->n_keys; k++)
+        for (int i = 0; i < t->keys[k].n_columns; i++)
+            if (t->keys[k].columns[i] == at)
+                return sqlerr_set(&s->error, 5074, 16, 1,
+                                  "The object '%s' is dependent on column '%s'.", t->keys[k].name,
+                                  name);
+    /* Ids are not used again, or old change tables would capture the wrong column. */
+    return session_sqlf(s,
+                        "REPLACE INTO d%d.sys_meta SELECT 'columns:%d', max(column_id) FROM "
+                        "d%d.sys_columns WHERE object_id = %d; DELETE FROM d%d.sys_columns WHERE "
+                        "object_id = %d AND column_id = %d; ALTER TABLE d%d.t%d DROP COLUMN c%d",
+                        t->db->id, t->object_id, t->db->id, t->object_id, t->db->id, t->object_id,
+                        t->columns[at].id, t->db->id, t->object_id, t->columns[at].id);
+}
+
+static int
+drop_key(struct session *s, struct table *t, const char *name, bool if_exists)
+{
+    for (int i = 0; i < t->n_keys; i++) {
+        if (strcasecmp(t->keys[i].name, name) != 0)
+            continue;
+        if (t->n_instances > 0 && t->keys[i].primary)
+            return sqlerr_set(&s->error, 4929, 16, 1,
+                              "Cannot alter the table '%s' because it is being published for "
+                              "replication.",
+                              t->name);
+        return session_sqlf(s,
+                            "DELETE FROM d%d.sys_indexes WHERE object_id = %d AND index_id = %d; "
+                            "DELETE FROM d%d.sys_index_columns WHERE object_id = %d AND index_id = "
+                            "%d; DROP INDEX IF EXISTS d%d.i%d_%d",
+                            t->db->id, t->object_id, t->keys[i].index_id, t->db->id, t->object_id,
+                            t->keys[i].index_id, t->db->id, t->object_id, t->keys[i].index_id);
+    }
+    if (if_exists ||
+        session_int(s, 0,
+                    "SELECT count(*) FROM d%d.sys_columns WHERE object_id = %d AND default_name = "
+                    "'%s'",
+                    t->db->id, t->object_id, name) > 0)
+        return session_sqlf(s,
+                            "UPDATE d%d.sys_columns SET default_text = NULL, default_name = NULL "
+                            "WHERE object_id = %d AND default_name = '%s'",
+                            t->db->id, t->object_id, name);
+    return sqlerr_set(&s->error, 3728, 16, 1, "'%s' is not a constraint.", name);
+}
+
+static int
+alter_drop(struct session *s, struct stmt *x)
+{
+    struct table *t = catalog_find(s, &x->name, 'U');
+    int rc;
+
+    if (t == NULL)
+        return no_such_table(s, &x->name);
+    rc = begin(s, t->db);
+    if (rc == 0 && x->op == 'c')
+        rc = cdc_note_ddl(s, t, "ALTER TABLE DROP COLUMN", false);
+    for (int i = 0; i < x->n_columns && rc == 0; i++) {
+        rc = x->op == 'c' ? drop_column(s, t, x->columns[i], x->if_exists)
+                          : drop_key(s, t, x->columns[i], x->if_exists);
+        changed(s);
+        t = catalog_find(s, &x->name, 'U');
+    }
+    return rc;
+}
+
+/* Changes of length and nullability; the stored form must stay the same. */
+static int
+alter_column(struct session *s, struct stmt *x)
+{
+    struct table *t = catalog_find(s, &x->name, 'U');
+    struct column_def *def = &x->defs[0];
+    int at;
+    int rc;
+
+    if (t == NULL)
+        return no_such_table(s, &x->name);
+    at = catalog_column(t, def->name);
+    if (at < 0)
+        return sqlerr_set(&s->error, 4924, 16, 1,
+                          "ALTER TABLE ALTER COLUMN failed because column '%s' does not exist in "
+                          "table '%s'.",
+                          def->name, t->name);
+    if (!type_same_store(&t->columns[at].type, &def->type))
+        return sqlerr_set(&s->error, 50000, 16, 1,
+                          "ALTER COLUMN from %s to %s is not supported by this test server.",
+                          type_name(t->columns[at].type.base), type_name(def->type.base));
+    rc = begin(s, t->db);
+    if (rc == 0)
+        rc = cdc_note_ddl(s, t, "ALTER TABLE ALTER COLUMN", true);
+    if (rc == 0)
+        rc = session_sqlf(s,
+                          "UPDATE d%d.sys_columns SET type = %lld, nullable = %d WHERE object_id = "
+                          "%d AND column_id = %d",
+                          t->db->id, (long long)type_pack(&def->type), def->type.nullable,
+                          t->object_id, t->columns[at].id);
+    /* The change table follows the type. */
+    for (int i = 0; i < t->n_instances && rc == 0; i++)
+        rc = session_sqlf(s,
+                          "UPDATE d%d.sys_columns SET type = %lld WHERE object_id = %d AND name = "
+                          "(SELECT name FROM d%d.sys_columns WHERE object_id = %d AND column_id = "
+                          "%d)",
+                          t->db->id, (long long)type_pack(&def->type), t->instances[i].object_id,
+                          t->db->id, t->object_id, t->columns[at].id);
+    changed(s);
+    return rc;
+}
+
+static int
+drop_object(struct session *s, const struct name *name, char type, bool if_exists)
+{
+    struct table *t;
+    int rc;
+
+    s->error.number = 0;
+    t = catalog_find(s, name, type);
+    if (t == NULL) {
+        if (s->error.number != 0 || if_exists)
+            return s->error.number != 0 ? -1 : 0;
+        return sqlerr_set(&s->error, 3701, 11, 5,
+                          "Cannot drop the %s '%s', because it does not exist or you do not have "
+                          "permission.",
+                          type == 'U' ? "table" : "procedure", name->object);
+    }
+    if (begin(s, t->db) != 0)
+        return -1;
+    for (int i = 0; i < t->n_instances; i++)
+        if (cdc_drop_instance(s, t->db, t->instances[i].object_id) != 0)
+            return -1;
+    rc = session_sqlf(s,
+                      "DELETE FROM d%d.sys_objects WHERE object_id = %d; DELETE FROM "
+                      "d%d.sys_columns WHERE object_id = %d; DELETE FROM d%d.sys_indexes WHERE "
+                      "object_id = %d; DELETE FROM d%d.sys_index_columns WHERE object_id = %d; "
+                      "DELETE FROM d%d.sys_permissions WHERE class = 'OBJECT' AND major_id = %d; "
+                      "DELETE FROM d%d.sys_meta WHERE k IN ('identity:%d', 'columns:%d')",
+                      t->db->id, t->object_id, t->db->id, t->object_id, t->db->id, t->object_id,
+                      t->db->id, t->object_id, t->db->id, t->object_id, t->db->id, t->object_id,
+                      t->object_id);
+    if (rc == 0 && type == 'U') {
+        /* Prepared statements on the table would keep it. */
+        int db = t->db->id;
+        int id = t->object_id;
+
+        catalog_forget(s);
+        rc = session_sqlf(s, "DROP TABLE d%d.t%d", db, id);
+    }
+    changed(s);
+    return rc;
+}
+
+static int
+create_index(struct session *s, struct stmt *x)
+{
+    struct table *t = catalog_find(s, &x->name, 'U');
+    const struct key_def *k = &x->keys[0];
+    int ids[32];
+    int rc;
+
+    if (t == NULL)
+        return no_such_table(s, &x->name);
+    rc = begin(s, t->db);
+    for (int i = 0; i < k->n_columns && rc == 0; i++) {
+        int at = catalog_column(t, k->columns[i]);
+
+        if (at < 0 || i >= 32)
+            return sqlerr_set(&s->error, 1911, 16, 1,
+                              "Column name '%s' does not exist in the target table or view.",
+                              k->columns[i]);
+        ids[i] = t->columns[at].id;
+    }
+    if (rc == 0)
+        rc = new_key(s, t->db, t->object_id, t->name, k, ids, false, true);
+    changed(s);
+    return rc;
+}
+
+static int
+create_schema(struct session *s, const char *name)
+{
+    int rc = begin(s, s->current);
+
+    if (rc == 0 && catalog_schema_id(s, s->current, name) >= 0)
+        return sqlerr_set(&s->error, 2714, 16, 6,
+                          "There is already an object named '%s' in the database.", name);
+    if (rc == 0)
+        rc = catalog_row(s, name, NULL, NULL,
+                         arena_printf(&s->exec_arena,
+                                      "INSERT INTO d%d.sys_schemas SELECT max(schema_id) + 1, ?1, "
+                                      "1 FROM d%d.sys_schemas",
+                                      s->current->id, s->current->id));
+    changed(s);
+    return rc;
+}
+
+static int
+drop_schema(struct session *s, const char *name)
+{
+    int id = catalog_schema_id(s, s->current, name);
+
+    if (id < 5)
+        return sqlerr_set(&s->error, 15151, 16, 1,
+                          "Cannot drop the schema '%s', because it does not exist or you do not "
+                          "have permission.",
+                          name);
+    if (session_int(s, 0, "SELECT count(*) FROM d%d.sys_objects WHERE schema_id = %d",
+                    s->current->id, id) > 0)
+        return sqlerr_set(&s->error, 3729, 16, 1,
+                          "Cannot drop schema '%s' because it is being referenced by an object.",
+                          name);
+    if (begin(s, s->current) != 0)
+        return -1;
+    changed(s);
+    return session_sqlf(s, "DELETE FROM d%d.sys_schemas WHERE schema_id = %d", s->current->id, id);
+}
+
+static int
+create_procedure(struct session *s, struct stmt *x)
+{
+    struct database *d = database_of(s, &x->name);
+    int64_t id;
+    int rc = d == NULL ? -1 : begin(s, d);
+    struct sbuf text = {0};
+    char type[128];
+
+    if (rc != 0)
+        return rc;
+    for (int i = 0; i < x->n_vars; i++)
+        sbuf_fmt(&text, "%s%s %s%s", i > 0 ? ", " : "", x->vars[i].name,
+                 type_describe(&x->vars[i].type, type, sizeof type),
+                 x->vars[i].output ? " OUTPUT" : "");
+    sbuf_fmt(&text, "\n%s", x->text);
+    rc = drop_object(s, &x->name, 'P', true); /* ALTER and CREATE OR ALTER replace */
+    if (rc == 0)
+        rc = new_object(s, d, &x->name, "P", text.data, false, &id);
+    sbuf_free(&text);
+    changed(s);
+    return rc;
+}
+
+static int
+alter_database(struct session *s, const struct stmt *x)
+{
+    struct database *d =
+        x->word == NULL ? s->current : engine_database(s->engine, x->word);
+    bool on = strcasecmp(x->text, "ON") == 0;
+
+    if (d == NULL)
+        return sqlerr_set(&s->error, 5011, 14, 5,
+                          "User does not have permission to alter database '%s', the database does "
+                          "not exist, or the database is not in a state that allows access checks.",
+                          x->word);
+    if (strcasecmp(x->word2, "ALLOW_SNAPSHOT_ISOLATION") == 0)
+        atomic_store(&d->snapshot_allowed, on);
+    else if (strcasecmp(x->word2, "READ_COMMITTED_SNAPSHOT") == 0)
+        atomic_store(&d->rcsi, on);
+    engine_save_database(s->engine, d);
+    return 0;
+}
+
+static int
+outside_transaction(struct session *s, const char *what)
+{
+    if (s->trancount == 0)
+        return 0;
+    return sqlerr_set(&s->error, 226, 16, 6,
+                      "%s statement not allowed within multi-statement transaction.", what);
+}
+
+static int
+ddl_one(struct session *s, struct stmt *x)
+{
+    int rc = 0;
+
+    switch ((int)x->kind) {
+    case STMT_CREATE_DATABASE:
+        if (!s->sysadmin)
+            return sqlerr_set(&s->error, 262, 14, 1,
+                              "CREATE DATABASE permission denied in database 'master'.");
+        return outside_transaction(s, "CREATE DATABASE") != 0
+                   ? -1
+                   : engine_create_database(s, x->word);
+    case STMT_DROP_DATABASE:
+        for (int i = 0; i < x->n_names && rc == 0; i++)
+            if (!x->if_exists || engine_database(s->engine, x->names[i].object) != NULL)
+                rc = engine_drop_database(s, x->names[i].object);
+        return rc;
+    case STMT_ALTER_DATABASE:
+        return alter_database(s, x);
+    case STMT_CREATE_SCHEMA:
+        return create_schema(s, x->word);
+    case STMT_DROP_SCHEMA:
+        return drop_schema(s, x->word);
+    case STMT_CREATE_TABLE:
+        return create_table(s, x);
+    case STMT_ALTER_ADD:
+        return alter_add(s, x);
+    case STMT_ALTER_DROP:
+        return alter_drop(s, x);
+    case STMT_ALTER_COLUMN:
+        return alter_column(s, x);
+    case STMT_DROP_TABLE:
+    case STMT_DROP_PROC:
+        for (int i = 0; i < x->n_names && rc == 0; i++)
+            rc = drop_object(s, &x->names[i], x->kind == STMT_DROP_TABLE ? 'U' : 'P',
+                             x->if_exists);
+        return rc;
+    case STMT_CREATE_INDEX:
+        return create_index(s, x);
+    case STMT_DROP_INDEX: {
+        struct table *t = catalog_find(s, &x->name, 'U');
+
+        if (t == NULL)
+            return no_such_table(s, &x->name);
+        rc = begin(s, t->db) != 0 ? -1 : drop_key(s, t, x->word, x->if_exists);
+        changed(s);
+        return rc;
+    }
+    case STMT_CREATE_PROC:
+        return create_procedure(s, x);
+    case STMT_CREATE_LOGIN:
+        return security_create_login(s, x);
+    case STMT_DROP_LOGIN:
+        return security_drop_login(s, x);
+    case STMT_CREATE_USER:
+        return security_create_user(s, x);
+    case STMT_DROP_USER:
+        return security_drop_user(s, x);
+    case STMT_CREATE_ROLE:
+        return security_create_role(s, x->word);
+    case STMT_ALTER_ROLE:
+        return security_member(s, x->word, x->word2, x->op == 'A');
+    case STMT_GRANT:
+        return security_grant(s, x);
+    default:
+        return sqlerr_set(&s->error, 50000, 16, 1, "Statement not supported by this test server.");
+    }
+}
+
+int
+ddl_run(struct run *r, struct stmt *x)
+{
+    struct session *s = r->s;
+
+    if (ddl_one(s, x) != 0) {
+        struct sqlerr e = s->error;
+
+        changed(s);
+        s->error = e;
+        return -1;
+    }
+    return tx_end_statement(s, true);
+}

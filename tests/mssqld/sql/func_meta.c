@@ -1,0 +1,709 @@
+/* Functions that ask the catalog, the session or the server. */
+#include <ctype.h>
+#include <strings.h>
+
+#include "tests/mssqld/sql/catalog.h"
+#include "tests/mssqld/sql/collation.h"
+#include "tests/mssqld/sql/func.h"
+#include "tests/mssqld/sql/security.h"
+
+#define META(name)                                                                                 \
+    static void name(sqlite3_context *c, int n, sqlite3_value **v)
+
+/* Functions run inside a statement: the catalog is read by statements beside it. */
+static struct database *
+by_id(sqlite3_context *c, sqlite3_value *v)
+{
+    return engine_database_id(func_session(c)->engine, sqlite3_value_int(v));
+}
+
+META(fn_db_name)
+{
+    struct database *d = n > 0 ? by_id(c, v[0]) : func_session(c)->current;
+
+    func_string(c, d != NULL ? d->name : NULL);
+}
+
+META(fn_db_id)
+{
+    struct session *s = func_session(c);
+    struct database *d = n > 0 ? engine_database(s->engine, func_arg(v[0])) : s->current;
+
+    if (d != NULL)
+        sqlite3_result_int(c, d->id);
+}
+
+/* "a.b.c", with brackets or not, into a name. */
+static struct name
+split_name(struct session *s, const char *text)
+{
+    struct name out = {0};
+    const char *parts[4] = {NULL};
+    int n = 0;
+
+    while (n < 4) {
+        char *part = arena_alloc(&s->fn_arena, strlen(text) + 1);
+        size_t k = 0;
+        char close = *text == '[' ? ']' : *text == '"' ? '"' : '\0';
+
+        if (close != '\0') {
+            for (text++; *text != '\0' && (*text != close || text[1] == close); text++) {
+                if (*text == close)
+                    text++;
+                part[k++] = *text;
+            }
+            text += *text == close;
+        } else {
+            while (*text != '\0' && *text != '.')
+                part[k++] = *text++;
+        }
+        parts[n++] = k > 0 ? part : NULL;
+        if (*text != '.')
+            break;
+        text++;
+    }
+    out.object = n > 0 && parts[n - 1] != NULL ? parts[n - 1] : "";
+    out.schema = n > 1 ? parts[n - 2] : NULL;
+    out.database = n > 2 ? parts[n - 3] : NULL;
+    return out;
+}
+
+static struct table *
+find_object(struct session *s, const char *text)
+{
+    struct name name = split_name(s, text);
+    struct sqlerr keep = s->error;
+    struct table *t;
+
+    if (name.database != NULL && engine_database(s->engine, name.database) == NULL)
+        return NULL;
+    t = catalog_find(s, &name, 0);
+    s->error = keep;
+    return t;
+}
+
+META(fn_object_id)
+{
+    struct table *t;
+
+    (void)n;
+    (void)func_context(c);
+    t = find_object(func_session(c), func_arg(v[0]));
+    if (t != NULL && (n < 2 || toupper((unsigned char)func_arg(v[1])[0]) == t->type))
+        sqlite3_result_int(c, t->object_id);
+}
+
+META(fn_object_name)
+{
+    struct session *s = func_session(c);
+    struct database *d = n > 1 ? by_id(c, v[1]) : s->current;
+    struct table *t = d != NULL ? catalog_find_id(s, d, sqlite3_value_int(v[0])) : NULL;
+
+    func_string(c, t != NULL ? t->name : NULL);
+}
+
+META(fn_object_schema_name)
+{
+    struct session *s = func_session(c);
+    struct database *d = n > 1 ? by_id(c, v[1]) : s->current;
+    struct table *t = d != NULL ? catalog_find_id(s, d, sqlite3_value_int(v[0])) : NULL;
+
+    func_string(c, t != NULL ? t->schema : NULL);
+}
+
+/* First column of the first row as text. */
+static void
+result_text(sqlite3_context *c, struct session *s, const char *sql)
+{
+    sqlite3_stmt *q = session_prepare(s, sql);
+
+    if (q == NULL)
+        return;
+    if (sqlite3_step(q) == SQLITE_ROW)
+        sqlite3_result_value(c, sqlite3_column_value(q, 0));
+    (void)sqlite3_finalize(q);
+}
+
+META(fn_schema_name)
+{
+    struct session *s = func_session(c);
+    char sql[100];
+
+    (void)snprintf(sql, sizeof sql, "SELECT name FROM d%d.sys_schemas WHERE schema_id = %d",
+                   s->current->id, n > 0 ? sqlite3_value_int(v[0]) : 1);
+    result_text(c, s, sql);
+}
+
+META(fn_schema_id)
+{
+    struct session *s = func_session(c);
+    int id = catalog_schema_id(s, s->current, n > 0 ? func_arg(v[0]) : "dbo");
+
+    if (id > 0)
+        sqlite3_result_int(c, id);
+}
+
+META(fn_user_name)
+{
+    struct session *s = func_session(c);
+    char sql[100];
+
+    (void)snprintf(sql, sizeof sql, "SELECT name FROM d%d.sys_principals WHERE principal_id = %d",
+                   s->current->id,
+                   n > 0 ? sqlite3_value_int(v[0]) : security_user_id(s, s->current));
+    result_text(c, s, sql);
+}
+
+META(fn_user_id)
+{
+    (void)n;
+    (void)v;
+    sqlite3_result_int(c, security_user_id(func_session(c), func_session(c)->current));
+}
+
+META(fn_suser_sname)
+{
+    (void)n;
+    (void)v;
+    func_string(c, func_session(c)->login);
+}
+
+META(fn_suser_id)
+{
+    (void)n;
+    (void)v;
+    sqlite3_result_int(c, func_session(c)->sysadmin ? 1 : 257);
+}
+
+META(fn_suser_sid)
+{
+    (void)n;
+    (void)v;
+    sqlite3_result_blob(c, "\1", 1, SQLITE_STATIC);
+}
+
+META(fn_type_name)
+{
+    int id = sqlite3_value_int(v[0]);
+
+    (void)n;
+    for (int i = 0; i <= SQL_GEOGRAPHY; i++)
+        if (type_user_id((enum sql_base)i) == id) {
+            func_string(c, type_name((enum sql_base)i));
+            return;
+        }
+    if (id == 256)
+        func_string(c, "sysname");
+}
+
+META(fn_type_id)
+{
+    struct sql_type t;
+
+    (void)n;
+    if (type_by_name(func_arg(v[0]), &t))
+        sqlite3_result_int(c, strcasecmp(func_arg(v[0]), "sysname") == 0 ? 256
+                                                                         : type_user_id(t.base));
+}
+
+static const struct column *
+column_by_id(struct session *s, int object_id, int column_id)
+{
+    struct table *t = catalog_find_id(s, s->current, object_id);
+
+    for (int i = 0; t != NULL && i < t->n_columns; i++)
+        if (t->columns[i].id == column_id)
+            return &t->columns[i];
+    return NULL;
+}
+
+META(fn_col_name)
+{
+    const struct column *col =
+        column_by_id(func_session(c), sqlite3_value_int(v[0]), sqlite3_value_int(v[1]));
+
+    (void)n;
+    func_string(c, col != NULL ? col->name : NULL);
+}
+
+META(fn_col_length)
+{
+    struct table *t;
+    int at;
+
+    (void)n;
+    (void)func_context(c);
+    t = find_object(func_session(c), func_arg(v[0]));
+    at = t != NULL ? catalog_column(t, func_arg(v[1])) : -1;
+    if (at >= 0)
+        sqlite3_result_int(c, type_max_length(&t->columns[at].type));
+}
+
+META(fn_columnproperty)
+{
+    struct session *s = func_session(c);
+    struct table *t = catalog_find_id(s, s->current, sqlite3_value_int(v[0]));
+    int at = t != NULL ? catalog_column(t, func_arg(v[1])) : -1;
+    const char *p = func_arg(v[2]);
+
+    (void)n;
+    if (at < 0)
+        return;
+    if (strcasecmp(p, "IsIdentity") == 0)
+        sqlite3_result_int(c, t->columns[at].identity);
+    else if (strcasecmp(p, "IsComputed") == 0)
+        sqlite3_result_int(c, t->columns[at].computed_text != NULL);
+    else if (strcasecmp(p, "AllowsNull") == 0)
+        sqlite3_result_int(c, t->columns[at].type.nullable);
+    else if (strcasecmp(p, "ColumnId") == 0)
+        sqlite3_result_int(c, t->columns[at].id);
+}
+
+META(fn_objectproperty)
+{
+    struct session *s = func_session(c);
+    struct table *t = catalog_find_id(s, s->current, sqlite3_value_int(v[0]));
+    const char *p = func_arg(v[1]);
+
+    (void)n;
+    if (t == NULL)
+        return;
+    if (strcasecmp(p, "IsUserTable") == 0 || strcasecmp(p, "IsTable") == 0)
+        sqlite3_result_int(c, t->type == 'U');
+    else if (strcasecmp(p, "IsMSShipped") == 0)
+        sqlite3_result_int(c, t->shipped);
+    else if (strcasecmp(p, "TableHasPrimaryKey") == 0)
+        sqlite3_result_int(c, t->n_keys > 0 && t->keys[0].primary);
+}
+
+/* A value of some type as sql_variant. */
+static void
+variant_text(sqlite3_context *c, const char *text)
+{
+    struct sql_type variant = type_make(SQL_VARIANT);
+    struct sql_type t = type_sized(SQL_NVARCHAR, 128);
+    struct sql_value inner = {.bytes = {text, strlen(text)}};
+    struct sql_value out = {.variant = {&t, &inner}};
+
+    func_result(c, &variant, &out);
+}
+
+static void
+variant_int(sqlite3_context *c, int64_t i)
+{
+    struct sql_type variant = type_make(SQL_VARIANT);
+    struct sql_type t = type_make(SQL_INT);
+    struct sql_value inner = {.i = i};
+    struct sql_value out = {.variant = {&t, &inner}};
+
+    func_result(c, &variant, &out);
+}
+
+META(fn_serverproperty)
+{
+    static const struct {
+        const char *name;
+        const char *text; /* NULL: number */
+        int number;
+    } PROPERTIES[] = {
+        {"ProductVersion", "16.0.4135.4", 0},
+        {"ProductMajorVersion", "16", 0},
+        {"ProductMinorVersion", "0", 0},
+        {"ProductBuild", "4135", 0},
+        {"ProductLevel", "RTM", 0},
+        {"ProductUpdateLevel", "CU14", 0},
+        {"Edition", "Developer Edition (64-bit)", 0},
+        {"EngineEdition", NULL, 3},
+        {"EditionID", NULL, -2117995310},
+        {"Collation", COLLATION_DEFAULT, 0},
+        {"IsHadrEnabled", NULL, 0},
+        {"IsClustered", NULL, 0},
+        {"IsFullTextInstalled", NULL, 0},
+        {"IsIntegratedSecurityOnly", NULL, 0},
+    };
+    const char *name = func_arg(v[0]);
+
+    (void)n;
+    (void)func_context(c);
+    if (strcasecmp(name, "ServerName") == 0 || strcasecmp(name, "MachineName") == 0) {
+        variant_text(c, func_session(c)->engine->server_name);
+        return;
+    }
+    for (size_t i = 0; i < sizeof PROPERTIES / sizeof PROPERTIES[0]; i++)
+        if (strcasecmp(PROPERTIES[i].name, name) == 0) {
+            if (PROPERTIES[i].text != NULL)
+                variant_text(c, PROPERTIES[i].text);
+            else
+                variant_int(c, PROPERTIES[i].number);
+        }
+}
+
+META(fn_databasepropertyex)
+{
+    struct database *d = engine_database(func_session(c)->engine, func_arg(v[0]));
+    const char *p = func_arg(v[1]);
+
+    (void)n;
+    (void)func_context(c);
+    if (d == NULL)
+        return;
+    if (strcasecmp(p, "Updateability") == 0)
+        variant_text(c, "READ_WRITE");
+    else if (strcasecmp(p, "Collation") == 0)
+        variant_text(c, COLLATION_DEFAULT);
+    else if (strcasecmp(p, "Status") == 0)
+        variant_text(c, "ONLINE");
+    else if (strcasecmp(p, "Recovery") == 0)
+        variant_text(c, "FULL");
+    else if (strcasecmp(p, "UserAccess") == 0)
+        variant_text(c, "MULTI_USER");
+    else if (strcasecmp(p, "Edition") == 0)
+        variant_text(c, "Developer Edition");
+}
+
+META(fn_sql_variant_property)
+{
+    struct value_context x = func_context(c);
+    struct sql_type t = type_unpack(sqlite3_value_int64(v[1]));
+    struct sql_value value;
+    const char *p = func_arg(v[2]);
+
+    (void)n;
+    if (sqlite3_value_type(v[0]) == SQLITE_NULL)
+        return;
+    value_load(&t, v[0], x.arena, &value);
+    if (t.base == SQL_VARIANT)
+        t = *value.variant.type;
+    if (strcasecmp(p, "BaseType") == 0)
+        variant_text(c, type_name(t.base));
+    else if (strcasecmp(p, "Precision") == 0)
+        variant_int(c, type_precision(&t));
+    else if (strcasecmp(p, "Scale") == 0)
+        variant_int(c, type_scale(&t));
+    else if (strcasecmp(p, "MaxLength") == 0 || strcasecmp(p, "TotalBytes") == 0)
+        variant_int(c, type_max_length(&t));
+}
+
+META(fn_connectionproperty)
+{
+    (void)n;
+    (void)func_context(c);
+    if (strcasecmp(func_arg(v[0]), "net_transport") == 0)
+        variant_text(c, "TCP");
+    else if (strcasecmp(func_arg(v[0]), "auth_scheme") == 0)
+        variant_text(c, "SQL");
+}
+
+META(fn_has_perms_by_name)
+{
+    struct session *s = func_session(c);
+    const char *class = func_arg(v[1]);
+    const char *permission = func_arg(v[2]);
+    struct table *t;
+
+    (void)n;
+    (void)func_context(c);
+    if (sqlite3_value_type(v[0]) == SQLITE_NULL || strcasecmp(class, "DATABASE") == 0 ||
+        sqlite3_value_type(v[1]) == SQLITE_NULL) {
+        sqlite3_result_int(c, s->sysadmin || (sqlite3_value_type(v[1]) != SQLITE_NULL &&
+                                              security_allowed_id(s, s->current, 0, 0, permission)));
+        return;
+    }
+    if (strcasecmp(class, "SCHEMA") == 0) {
+        int id = catalog_schema_id(s, s->current, split_name(s, func_arg(v[0])).object);
+
+        if (id > 0)
+            sqlite3_result_int(c, security_allowed_id(s, s->current, 0, id, permission));
+        return;
+    }
+    t = find_object(s, func_arg(v[0]));
+    if (t != NULL)
+        sqlite3_result_int(c, security_allowed(s, t, permission));
+}
+
+META(fn_is_rolemember)
+{
+    struct session *s = func_session(c);
+    sqlite3_stmt *q;
+    char sql[100];
+
+    (void)n;
+    (void)snprintf(sql, sizeof sql, "SELECT principal_id FROM d%d.sys_principals WHERE name = ?1",
+                   s->current->id);
+    q = session_prepare(s, sql);
+    if (q == NULL)
+        return;
+    (void)sqlite3_bind_value(q, 1, v[0]);
+    if (sqlite3_step(q) == SQLITE_ROW)
+        sqlite3_result_int(c, security_is_member(s, s->current, sqlite3_column_int(q, 0)));
+    (void)sqlite3_finalize(q);
+}
+
+META(fn_is_srvrolemember)
+{
+    (void)n;
+    sqlite3_result_int(c, strcasecmp(func_arg(v[0]), "public") == 0 || func_session(c)->sysadmin);
+}
+
+META(fn_has_dbaccess)
+{
+    struct session *s = func_session(c);
+    struct database *d = engine_database(s->engine, func_arg(v[0]));
+
+    (void)n;
+    if (d != NULL)
+        sqlite3_result_int(c, security_may_enter(s, d));
+}
+
+META(fn_host_name)
+{
+    (void)n;
+    (void)v;
+    func_string(c, func_session(c)->host);
+}
+
+META(fn_app_name)
+{
+    (void)n;
+    (void)v;
+    func_string(c, func_session(c)->application);
+}
+
+META(fn_spid)
+{
+    (void)n;
+    (void)v;
+    sqlite3_result_int(c, func_session(c)->spid);
+}
+
+META(fn_newid)
+{
+    struct sql_type t = type_make(SQL_UNIQUEIDENTIFIER);
+    unsigned char g[16];
+    struct sql_value out = {.bytes = {g, 16}};
+
+    (void)n;
+    (void)v;
+    (void)func_context(c);
+    sqlite3_randomness(16, g);
+    g[7] = (unsigned char)((g[7] & 0x0F) | 0x40);
+    g[8] = (unsigned char)((g[8] & 0x3F) | 0x80);
+    func_result(c, &t, &out);
+}
+
+static void
+identity_result(sqlite3_context *c, int64_t i)
+{
+    struct sql_type t = type_decimal(38, 0);
+    struct sql_value out = {0};
+
+    (void)func_context(c);
+    value_set_decimal(&out, i);
+    func_result(c, &t, &out);
+}
+
+META(fn_scope_identity)
+{
+    (void)n;
+    (void)v;
+    if (func_session(c)->has_identity)
+        identity_result(c, func_session(c)->last_identity);
+}
+
+META(fn_ident_current)
+{
+    struct session *s = func_session(c);
+    struct table *t;
+
+    (void)n;
+    (void)func_context(c);
+    t = find_object(s, func_arg(v[0]));
+    if (t != NULL && t->identity >= 0) {
+        const struct column *col = &t->columns[t->identity];
+        int64_t next = session_int(s, col->seed,
+                                   "SELECT v FROM d%d.sys_meta WHERE k = 'identity:%d'", t->db->id,
+                                   t->object_id);
+
+        identity_result(c, next == col->seed ? next : next - col->increment);
+    }
+}
+
+META(fn_xact_state)
+{
+    (void)n;
+    (void)v;
+    sqlite3_result_int(c, func_session(c)->trancount == 0 ? 0 : func_session(c)->doomed ? -1 : 1);
+}
+
+META(fn_transaction_id)
+{
+    (void)n;
+    (void)v;
+    sqlite3_result_int64(c, (sqlite3_int64)func_session(c)->tran_descriptor);
+}
+
+META(fn_error_number)
+{
+    (void)n;
+    (void)v;
+    if (func_session(c)->caught.number != 0)
+        sqlite3_result_int(c, func_session(c)->caught.number);
+}
+
+META(fn_error_severity)
+{
+    (void)n;
+    (void)v;
+    if (func_session(c)->caught.number != 0)
+        sqlite3_result_int(c, func_session(c)->caught.severity);
+}
+
+META(fn_error_state)
+{
+    (void)n;
+    (void)v;
+    if (func_session(c)->caught.number != 0)
+        sqlite3_result_int(c, func_session(c)->caught.state);
+}
+
+META(fn_error_line)
+{
+    (void)n;
+    (void)v;
+    if (func_session(c)->caught.number != 0)
+        sqlite3_result_int(c, func_session(c)->caught.line);
+}
+
+META(fn_error_message)
+{
+    (void)n;
+    (void)v;
+    if (func_session(c)->caught.number != 0)
+        func_string(c, func_session(c)->caught.text);
+}
+
+META(fn_error_procedure)
+{
+    (void)n;
+    (void)v;
+    sqlite3_result_null(c);
+}
+
+META(fn_type_info)
+{
+    struct sql_type t = type_unpack(sqlite3_value_int64(v[0]));
+    bool text = type_is_text(t.base) || type_is_binary(t.base);
+    bool number = type_is_number(t.base);
+
+    (void)n;
+    switch (func_arg(v[1])[0]) {
+    case 's':
+        sqlite3_result_int(c, type_system_id(t.base));
+        break;
+    case 'u':
+        sqlite3_result_int(c, type_user_id(t.base));
+        break;
+    case 'l':
+        sqlite3_result_int(c, type_max_length(&t));
+        break;
+    case 'p':
+        sqlite3_result_int(c, type_precision(&t));
+        break;
+    case 'c':
+        sqlite3_result_int(c, type_scale(&t));
+        break;
+    case 'n':
+        func_string(c, type_name(t.base));
+        break;
+    case 'L':
+        if (text)
+            sqlite3_result_int(c, type_is_lob(&t) ? 2147483647 : t.length);
+        break;
+    case 'P':
+        if (number)
+            sqlite3_result_int(c, type_precision(&t));
+        break;
+    case 'R':
+        if (number)
+            sqlite3_result_int(c, type_store(&t) == STORE_REAL ? 2 : 10);
+        break;
+    case 'C':
+        if (number)
+            sqlite3_result_int(c, type_scale(&t));
+        break;
+    case 'D':
+        if (type_is_time(t.base))
+            sqlite3_result_int(c, t.base == SQL_DATETIME ? 3 : type_scale(&t));
+        break;
+    default:
+        break;
+    }
+}
+
+META(fn_collation)
+{
+    char buf[128];
+
+    (void)n;
+    if (sqlite3_value_bytes(v[0]) == 5)
+        func_string(c, collation_name(sqlite3_value_blob(v[0]), buf, sizeof buf));
+}
+
+META(fn_row_count)
+{
+    (void)n;
+    sqlite3_result_int64(c, session_int(func_session(c), 0, "SELECT count(*) FROM d%d.t%d",
+                                        sqlite3_value_int(v[0]), sqlite3_value_int(v[1])));
+}
+
+void
+func_register_meta(struct session *s)
+{
+    static const struct func LIST[] = {
+        {"ms_db_name", -1, true, fn_db_name},
+        {"ms_db_id", -1, true, fn_db_id},
+        {"ms_object_id", -1, true, fn_object_id},
+        {"ms_object_name", -1, true, fn_object_name},
+        {"ms_object_schema_name", -1, true, fn_object_schema_name},
+        {"ms_schema_name", -1, true, fn_schema_name},
+        {"ms_schema_id", -1, true, fn_schema_id},
+        {"ms_user_name", -1, true, fn_user_name},
+        {"ms_user_id", -1, true, fn_user_id},
+        {"ms_suser_sname", -1, true, fn_suser_sname},
+        {"ms_suser_id", -1, true, fn_suser_id},
+        {"ms_suser_sid", -1, true, fn_suser_sid},
+        {"ms_type_name", 1, true, fn_type_name},
+        {"ms_type_id", 1, true, fn_type_id},
+        {"ms_col_name", 2, true, fn_col_name},
+        {"ms_col_length", 2, true, fn_col_length},
+        {"ms_columnproperty", 3, true, fn_columnproperty},
+        {"ms_objectproperty", 2, true, fn_objectproperty},
+        {"ms_serverproperty", 1, true, fn_serverproperty},
+        {"ms_databasepropertyex", 2, true, fn_databasepropertyex},
+        {"ms_sql_variant_property", 3, true, fn_sql_variant_property},
+        {"ms_connectionproperty", 1, true, fn_connectionproperty},
+        {"ms_has_perms_by_name", 3, true, fn_has_perms_by_name},
+        {"ms_is_rolemember", -1, true, fn_is_rolemember},
+        {"ms_is_srvrolemember", -1, true, fn_is_srvrolemember},
+        {"ms_has_dbaccess", 1, true, fn_has_dbaccess},
+        {"ms_host_name", 0, true, fn_host_name},
+        {"ms_app_name", 0, true, fn_app_name},
+        {"ms_spid", 0, true, fn_spid},
+        {"ms_newid", 0, true, fn_newid},
+        {"ms_scope_identity", 0, true, fn_scope_identity},
+        {"ms_ident_current", 1, true, fn_ident_current},
+        {"ms_xact_state", 0, true, fn_xact_state},
+        {"ms_current_transaction_id", 0, true, fn_transaction_id},
+        {"ms_error_number", 0, true, fn_error_number},
+        {"ms_error_severity", 0, true, fn_error_severity},
+        {"ms_error_state", 0, true, fn_error_state},
+        {"ms_error_line", 0, true, fn_error_line},
+        {"ms_error_message", 0, true, fn_error_message},
+        {"ms_error_procedure", 0, true, fn_error_procedure},
+        {"ms_type_info", 2, true, fn_type_info},
+        {"ms_collation", 1, true, fn_collation},
+        {"ms_row_count", 2, true, fn_row_count},
+    };
+
+    func_add(s, LIST, sizeof LIST / sizeof LIST[0]);
+}

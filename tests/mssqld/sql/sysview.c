@@ -1,0 +1,370 @@
+#include "tests/mssqld/sql/sysview.h"
+
+#include <strings.h>
+
+#include "common/err.h"
+#include "tests/mssqld/sql/security.h"
+
+/*
+ * A view: its columns with a letter for the type, and the SQLite query behind it, in which "D."
+ * stands for the database's schema.  Letters: i int, I bigint, m smallint, t tinyint, b bit,
+ * s sysname, n nvarchar(60), S nvarchar(4000), c char(2), d datetime, l binary(10), u
+ * uniqueidentifier, v varbinary(max), N numeric(25,0), V sql_variant.  Upper-case letter in
+ * front of a name part is never used; '!' marks NOT NULL.
+ */
+struct sysview {
+    const char *schema;
+    const char *name;
+    const char *columns;
+    const char *sql;
+};
+
+static const struct sysview VIEWS[] = {
+    {"sys", "databases",
+     "name s!,database_id i!,source_database_id i,owner_sid v,create_date d!,compatibility_level "
+     "t!,collation_name s,user_access t,user_access_desc n,is_read_only b,state t,state_desc "
+     "n,snapshot_isolation_state t,snapshot_isolation_state_desc n,is_read_committed_snapshot_on "
+     "b,recovery_model t,recovery_model_desc n,is_cdc_enabled b!,service_broker_guid "
+     "u!,is_broker_enabled b!,is_published b!,replica_id u,log_reuse_wait_desc n,is_encrypted "
+     "b,is_accelerated_database_recovery_on b",
+     "SELECT name, id, NULL, x'01', created, 160, 'SQL_Latin1_General_CP1_CI_AS', 0, 'MULTI_USER', "
+     "0, 0, 'ONLINE', snapshot, CASE snapshot WHEN 1 THEN 'ON' ELSE 'OFF' END, rcsi, 1, 'FULL', "
+     "cdc, broker, 1, 0, NULL, CASE cdc WHEN 1 THEN 'REPLICATION' ELSE 'NOTHING' END, 0, 0 FROM "
+     "d1.srv_databases"},
+    {"sys", "database_recovery_status",
+     "database_id i!,database_guid u,family_guid u,last_log_backup_lsn N,recovery_fork_guid "
+     "u,first_recovery_fork_guid u,fork_point_lsn N",
+     "SELECT id, fork, fork, NULL, fork, NULL, NULL FROM d1.srv_databases"},
+    {"sys", "schemas", "name s!,schema_id i!,principal_id i",
+     "SELECT name, schema_id, principal_id FROM D.sys_schemas"},
+    {"sys", "tables",
+     "name s!,object_id i!,principal_id i,schema_id i!,parent_object_id i!,type c,type_desc "
+     "n,create_date d!,modify_date d!,is_ms_shipped b!,is_published b!,is_replicated "
+     "b,is_tracked_by_cdc b,temporal_type t,temporal_type_desc n,is_memory_optimized b,is_external "
+     "b!,lob_data_space_id i!,max_column_id_used i!",
+     "SELECT name, object_id, NULL, schema_id, 0, 'U ', 'USER_TABLE', created, created, shipped, 0, "
+     "0, tracked, 0, 'NON_TEMPORAL_TABLE', 0, 0, 0, (SELECT max(column_id) FROM D.sys_columns c "
+     "WHERE c.object_id = o.object_id) FROM D.sys_objects o WHERE type = 'U'"},
+    {"sys", "objects",
+     "name s!,object_id i!,principal_id i,schema_id i!,parent_object_id i!,type c,type_desc "
+     "n,create_date d!,modify_date d!,is_ms_shipped b!,is_published b!,is_schema_published b!",
+     "SELECT name, object_id, NULL, schema_id, 0, CASE type WHEN 'U' THEN 'U ' ELSE 'P ' END, CASE "
+     "type WHEN 'U' THEN 'USER_TABLE' ELSE 'SQL_STORED_PROCEDURE' END, created, created, shipped, "
+     "0, 0 FROM D.sys_objects"},
+    {"sys", "procedures",
+     "name s!,object_id i!,schema_id i!,type c,type_desc n,create_date d!,modify_date d!",
+     "SELECT name, object_id, schema_id, 'P ', 'SQL_STORED_PROCEDURE', created, created FROM "
+     "D.sys_objects WHERE type = 'P'"},
+    {"sys", "columns",
+     "object_id i!,name s,column_id i!,system_type_id t!,user_type_id i!,max_length m!,precision "
+     "t!,scale t!,collation_name s,is_nullable b,is_ansi_padded b!,is_rowguidcol b!,is_identity "
+     "b!,is_computed b!,is_filestream b!,is_replicated b,default_object_id i!,is_sparse "
+     "b,is_column_set b,generated_always_type t,generated_always_type_desc n,encryption_type "
+     "i,encryption_type_desc n,is_hidden b!,is_masked b!",
+     "SELECT object_id, name, column_id, ms_type_info(type,'s'), ms_type_info(type,'u'), "
+     "ms_type_info(type,'l'), ms_type_info(type,'p'), ms_type_info(type,'c'), "
+     "ms_collation(collation), nullable, 1, rowguid, is_identity, computed_text IS NOT NULL, 0, 0, "
+     "CASE WHEN default_text IS NULL THEN 0 ELSE object_id + column_id END, sparse, 0, 0, "
+     "'NOT_APPLICABLE', NULL, NULL, 0, 0 FROM D.sys_columns"},
+    {"sys", "identity_columns",
+     "object_id i!,name s,column_id i!,seed_value V,increment_value V,last_value V",
+     "SELECT object_id, name, column_id, NULL, NULL, NULL FROM D.sys_columns WHERE is_identity"},
+    {"sys", "computed_columns",
+     "object_id i!,name s,column_id i!,definition S,is_persisted b!,is_computed b!",
+     "SELECT object_id, name, column_id, computed_text, 0, 1 FROM D.sys_columns WHERE computed_text "
+     "IS NOT NULL"},
+    {"sys", "default_constraints",
+     "name s!,object_id i!,parent_object_id i!,parent_column_id i!,definition S",
+     "SELECT coalesce(default_name, 'DF__' || object_id || '_' || column_id), object_id + "
+     "column_id, object_id, column_id, '(' || default_text || ')' FROM D.sys_columns WHERE "
+     "default_text IS NOT NULL"},
+    {"sys", "types",
+     "name s!,system_type_id t!,user_type_id i!,schema_id i!,principal_id i,max_length "
+     "m!,precision t!,scale t!,collation_name s,is_nullable b,is_user_defined b!,is_assembly_type "
+     "b!,is_table_type b!",
+     "SELECT name, sid, uid, 4, NULL, len, prec, sc, coll, 1, 0, asm, 0 FROM (%TYPES%)"},
+    {"sys", "indexes",
+     "object_id i!,name s,index_id i!,type t!,type_desc n,is_unique b,data_space_id "
+     "i,ignore_dup_key b,is_primary_key b,is_unique_constraint b,fill_factor t!,is_disabled "
+     "b,has_filter b,filter_definition S",
+     "SELECT object_id, name, index_id, CASE index_id WHEN 1 THEN 1 ELSE 2 END, CASE index_id WHEN "
+     "1 THEN 'CLUSTERED' ELSE 'NONCLUSTERED' END, is_unique, 1, 0, is_primary, is_constraint AND "
+     "NOT is_primary, 0, 0, 0, NULL FROM D.sys_indexes UNION ALL SELECT object_id, NULL, 0, 0, "
+     "'HEAP', 0, 1, 0, 0, 0, 0, 0, 0, NULL FROM D.sys_objects o WHERE type = 'U' AND NOT EXISTS "
+     "(SELECT 1 FROM D.sys_indexes i WHERE i.object_id = o.object_id AND index_id = 1)"},
+    {"sys", "index_columns",
+     "object_id i!,index_id i!,index_column_id i!,column_id i!,key_ordinal t!,partition_ordinal "
+     "t!,is_descending_key b,is_included_column b",
+     "SELECT object_id, index_id, ordinal, column_id, ordinal, 0, descending, 0 FROM "
+     "D.sys_index_columns"},
+    {"sys", "key_constraints",
+     "name s!,object_id i!,schema_id i!,parent_object_id i!,type c,type_desc n,unique_index_id i",
+     "SELECT i.name, i.object_id + i.index_id, o.schema_id, i.object_id, CASE is_primary WHEN 1 "
+     "THEN 'PK' ELSE 'UQ' END, CASE is_primary WHEN 1 THEN 'PRIMARY_KEY_CONSTRAINT' ELSE "
+     "'UNIQUE_CONSTRAINT' END, i.index_id FROM D.sys_indexes i JOIN D.sys_objects o ON o.object_id "
+     "= i.object_id WHERE is_constraint"},
+    {"sys", "partitions",
+     "partition_id I!,object_id i!,index_id i!,partition_number i!,hobt_id I!,rows I",
+     "SELECT object_id, object_id, CASE WHEN EXISTS (SELECT 1 FROM D.sys_indexes i WHERE "
+     "i.object_id = o.object_id AND index_id = 1) THEN 1 ELSE 0 END, 1, object_id, "
+     "ms_row_count(%ID%, object_id) FROM D.sys_objects o WHERE type = 'U'"},
+    {"sys", "dm_db_partition_stats",
+     "partition_id I!,object_id i!,index_id i!,partition_number i!,used_page_count "
+     "I!,reserved_page_count I!,row_count I!",
+     "SELECT object_id, object_id, CASE WHEN EXISTS (SELECT 1 FROM D.sys_indexes i WHERE "
+     "i.object_id = o.object_id AND index_id = 1) THEN 1 ELSE 0 END, 1, 1, 1, "
+     "ms_row_count(%ID%, object_id) FROM D.sys_objects o WHERE type = 'U'"},
+    {"sys", "database_principals",
+     "name s!,principal_id i!,type c,type_desc n,default_schema_name s,sid v,is_fixed_role b!",
+     "SELECT name, principal_id, type || ' ', CASE type WHEN 'R' THEN 'DATABASE_ROLE' ELSE "
+     "'SQL_USER' END, 'dbo', x'01', principal_id BETWEEN 16384 AND 16400 FROM D.sys_principals"},
+    {"sys", "database_role_members", "role_principal_id i!,member_principal_id i!",
+     "SELECT role_id, member_id FROM D.sys_members"},
+    {"sys", "server_principals", "name s!,principal_id i!,type c,type_desc n,is_disabled b",
+     "SELECT 'sa', 1, 'S ', 'SQL_LOGIN', 0 UNION ALL SELECT name, id + 256, 'S ', 'SQL_LOGIN', 0 "
+     "FROM d1.srv_logins"},
+    {"sys", "change_tracking_databases", "database_id i!", "SELECT 0 WHERE 0"},
+    {"sys", "change_tracking_tables", "object_id i!", "SELECT 0 WHERE 0"},
+    {"sys", "configurations", "configuration_id i!,name s!,value V,value_in_use V",
+     "SELECT 1541, 'max text repl size (B)', NULL, NULL"},
+    {"sys", "dm_server_services",
+     "servicename n!,startup_type i,status i,status_desc n!,process_id i",
+     "SELECT 'SQL Server Agent (MSSQLSERVER)', 2, 4, 'Running', 1"},
+    {"sys", "dm_cdc_errors",
+     "session_id i,phase_number i,entry_time d,error_number i,error_severity i,error_state "
+     "i,error_message S,start_lsn n,begin_lsn n,sequence_value n",
+     "SELECT 1,2,3,4,5,6,7,8,9,10 WHERE 0"},
+    {"sys", "dm_cdc_log_scan_sessions",
+     "session_id i!,start_time d,end_time d,duration I!,scan_phase S,error_count i,start_lsn "
+     "n,current_lsn n,end_lsn n,tran_count I!,last_commit_lsn n,last_commit_time "
+     "d,log_record_count I!,schema_change_count I!,command_count I!,first_begin_cdc_lsn "
+     "n,last_commit_cdc_lsn n,last_commit_cdc_time d,latency i,empty_scan_count "
+     "I!,failed_sessions_count I!",
+     "SELECT 1, ms_getdate(), ms_getdate(), 0, 'Done', 0, ms_lsn_text(v), ms_lsn_text(v), "
+     "ms_lsn_text(v), 0, ms_lsn_text(v), ms_getdate(), 0, 0, 0, ms_lsn_text(v), ms_lsn_text(v), "
+     "ms_getdate(), 0, 1, 0 FROM D.sys_meta WHERE k = 'last_lsn' AND (SELECT cdc FROM "
+     "d1.srv_databases WHERE id = %ID%)"},
+    {"sys", "dm_tran_current_transaction", "transaction_id I!,transaction_is_snapshot b",
+     "SELECT ms_current_transaction_id(), 0"},
+    {"sys", "dm_tran_database_transactions",
+     "transaction_id I!,database_id i!,database_transaction_begin_lsn "
+     "N,database_transaction_most_recent_savepoint_lsn N,database_transaction_commit_lsn "
+     "N,database_transaction_last_lsn N",
+     "SELECT ms_current_transaction_id(), %ID%, ms_lsn_number(v, 1), ms_lsn_number(v, 1), NULL, "
+     "ms_lsn_number(v, 1) FROM D.sys_meta WHERE k = 'last_lsn'"},
+    {"sys", "dm_exec_sessions",
+     "session_id m!,login_name s!,host_name s,program_name s,database_id m!,status n!",
+     "SELECT ms_spid(), ms_suser_sname(), ms_host_name(), ms_app_name(), %ID%, 'running'"},
+    {"sys", "dm_db_log_stats", "database_id i,log_end_lsn n",
+     "SELECT %ID%, ms_lsn_text(v) FROM D.sys_meta WHERE k = 'last_lsn'"},
+    {"sys", "fn_my_permissions", "entity_name s,subentity_name s,permission_name n",
+     "SELECT 'database', '', 'SELECT'"},
+    {"INFORMATION_SCHEMA", "TABLES", "TABLE_CATALOG s,TABLE_SCHEMA s,TABLE_NAME s!,TABLE_TYPE s",
+     "SELECT ms_db_name(%ID%), s.name, o.name, 'BASE TABLE' FROM D.sys_objects o JOIN D.sys_schemas "
+     "s ON s.schema_id = o.schema_id WHERE type = 'U'"},
+    {"INFORMATION_SCHEMA", "SCHEMATA", "CATALOG_NAME s,SCHEMA_NAME s!",
+     "SELECT ms_db_name(%ID%), name FROM D.sys_schemas"},
+    {"INFORMATION_SCHEMA", "COLUMNS",
+     "TABLE_CATALOG s,TABLE_SCHEMA s,TABLE_NAME s!,COLUMN_NAME s,ORDINAL_POSITION i,COLUMN_DEFAULT "
+     "S,IS_NULLABLE n,DATA_TYPE s,CHARACTER_MAXIMUM_LENGTH i,NUMERIC_PRECISION "
+     "t,NUMERIC_PRECISION_RADIX m,NUMERIC_SCALE i,DATETIME_PRECISION m,COLLATION_NAME s",
+     "SELECT ms_db_name(%ID%), s.name, o.name, c.name, c.column_id, '(' || c.default_text || ')', "
+     "CASE c.nullable WHEN 1 THEN 'YES' ELSE 'NO' END, ms_type_info(c.type,'n'), "
+     "ms_type_info(c.type,'L'), ms_type_info(c.type,'P'), ms_type_info(c.type,'R'), "
+     "ms_type_info(c.type,'C'), ms_type_info(c.type,'D'), ms_collation(c.collation) FROM "
+     "D.sys_columns c JOIN D.sys_objects o ON o.object_id = c.object_id JOIN D.sys_schemas s ON "
+     "s.schema_id = o.schema_id WHERE o.type = 'U'"},
+};
+
+static struct sql_type
+type_of_letter(char c)
+{
+    switch (c) {
+    case 'I':
+        return type_make(SQL_BIGINT);
+    case 'm':
+        return type_make(SQL_SMALLINT);
+    case 't':
+        return type_make(SQL_TINYINT);
+    case 'b':
+        return type_make(SQL_BIT);
+    case 's':
+        return type_sized(SQL_NVARCHAR, 128);
+    case 'n':
+        return type_sized(SQL_NVARCHAR, 60);
+    case 'S':
+        return type_sized(SQL_NVARCHAR, 4000);
+    case 'c':
+        return type_sized(SQL_CHAR, 2);
+    case 'd':
+        return type_make(SQL_DATETIME);
+    case 'l':
+        return type_sized(SQL_BINARY, 10);
+    case 'u':
+        return type_make(SQL_UNIQUEIDENTIFIER);
+    case 'v':
+        return type_sized(SQL_VARBINARY, SQL_LENGTH_MAX);
+    case 'N':
+        return type_decimal(25, 0);
+    case 'V':
+        return type_make(SQL_VARIANT);
+    default:
+        return type_make(SQL_INT);
+    }
+}
+
+/* "name i!,other s" into columns whose SQL is alias."name". */
+static void
+make_columns(struct binder *b, const char *list, const char *alias, struct rel *out)
+{
+    while (*list != '\0') {
+        size_t n = strcspn(list, " ");
+        struct rel_column c = {.name = arena_strndup(b->arena, list, n)};
+        const char *end = list + strcspn(list, ",");
+
+        c.type = type_of_letter(list[n + 1]);
+        c.type.nullable = list[n + 2] != '!';
+        c.sql = arena_printf(b->arena, "%s.\"%s\"", alias, c.name);
+        out->columns = arena_push(b->arena, out->columns, out->n_columns, sizeof *out->columns);
+        out->columns[out->n_columns++] = c;
+        list = *end == ',' ? end + 1 : end;
+    }
+}
+
+static void
+emit_types(struct sbuf *o)
+{
+    for (int i = 0; i <= SQL_GEOGRAPHY; i++) {
+        struct sql_type t = type_make((enum sql_base)i);
+
+        if (type_is_text(t.base) || type_is_binary(t.base))
+            t.length = type_is_wide(t.base) ? 4000 : 8000;
+        sbuf_fmt(o, "%s SELECT '%s' AS name, %d AS sid, %d AS uid, %d AS len, %d AS prec, %d AS sc, "
+                    "%s AS coll, %d AS asm",
+                 i > 0 ? " UNION ALL" : "", type_name(t.base), type_system_id(t.base),
+                 type_user_id(t.base), type_max_length(&t), type_precision(&t), type_scale(&t),
+                 type_is_text(t.base) && t.base != SQL_XML ? "'SQL_Latin1_General_CP1_CI_AS'"
+                                                           : "NULL",
+                 t.base >= SQL_HIERARCHYID);
+    }
+    sbuf_add(o, " UNION ALL SELECT 'sysname', 231, 256, 256, 0, 0, 'SQL_Latin1_General_CP1_CI_AS', "
+                "0");
+}
+
+/* Writes the query with its marks replaced: "D." the schema, %ID% the number, %TYPES%. */
+static void
+emit_view(const struct sysview *v, const struct database *d, struct sbuf *o)
+{
+    char schema[16];
+    char id[16];
+
+    (void)snprintf(schema, sizeof schema, "d%d.", d->id);
+    (void)snprintf(id, sizeof id, "%d", d->id);
+    for (const char *p = v->sql; *p != '\0';) {
+        bool word = p > v->sql && (p[-1] == ' ' || p[-1] == '(');
+
+        if (word && strncmp(p, "D.", 2) == 0) {
+            sbuf_add(o, schema);
+            p += 2;
+        } else if (strncmp(p, "%ID%", 4) == 0) {
+            sbuf_add(o, id);
+            p += 4;
+        } else if (strncmp(p, "%TYPES%", 7) == 0) {
+            emit_types(o);
+            p += 7;
+        } else {
+            sbuf_addn(o, p++, 1);
+        }
+    }
+}
+
+static const struct sysview *
+find_view(const char *schema, const char *name)
+{
+    for (size_t i = 0; i < sizeof VIEWS / sizeof VIEWS[0]; i++)
+        if (strcasecmp(VIEWS[i].schema, schema) == 0 && strcasecmp(VIEWS[i].name, name) == 0)
+            return &VIEWS[i];
+    return NULL;
+}
+
+bool
+sysview_bind(struct binder *b, struct database *d, const char *schema, const char *name,
+             const char *sql_alias, struct rel *out, struct sbuf *o)
+{
+    const struct sysview *v = find_view(schema, name);
+
+    if (v == NULL || session_attach(b->s, engine_database_id(b->s->engine, DB_MASTER)) != 0)
+        return false;
+    *out = (struct rel){.name = v->name, .schema = v->schema};
+    make_columns(b, v->columns, sql_alias, out);
+    /* A WITH clause names the columns, since the query need not. */
+    sbuf_add(o, "(WITH v(");
+    for (int i = 0; i < out->n_columns; i++)
+        sbuf_fmt(o, "%s\"%s\"", i > 0 ? "," : "", out->columns[i].name);
+    sbuf_add(o, ") AS (");
+    emit_view(v, d, o);
+    sbuf_fmt(o, ") SELECT * FROM v) AS %s", sql_alias);
+    return true;
+}
+
+static int
+bad_bounds(struct binder *b)
+{
+    return sqlerr_set(&b->s->error, 313, 16, 3,
+                      "An insufficient number of arguments were supplied for the procedure or "
+                      "function cdc.fn_cdc_get_all_changes_ ... .");
+}
+
+int
+sysview_bind_changes(struct binder *b, struct database *d, const struct from *f,
+                     const char *sql_alias, struct rel *out, struct sbuf *o)
+{
+    static const char PREFIX[] = "fn_cdc_get_all_changes_";
+    size_t skip = sizeof PREFIX - 1;
+    struct sql_type lsn = type_sized(SQL_BINARY, LSN_SIZE);
+    struct sql_type text = type_sized(SQL_NVARCHAR, 30);
+    struct name name = {.database = d->name, .schema = "cdc"};
+    struct table *t;
+    int n;
+
+    if (strncasecmp(f->name.object, PREFIX, skip) != 0)
+        return 0;
+    name.object = arena_printf(b->arena, "%s_CT", f->name.object + skip);
+    t = catalog_find(b->s, &name, 'U');
+    if (t == NULL)
+        return 0; /* 208 follows */
+    if (f->n_args != 3)
+        return bad_bounds(b);
+    for (int i = 0; i < 3; i++)
+        if (bind_expr(b, f->args[i]) != 0)
+            return -1;
+    if (security_require(b->s, t, "SELECT") != 0)
+        return -1;
+    rel_of_table(b, t, f->alias != NULL ? f->alias : f->name.object, sql_alias, out);
+    /* start_lsn, seqval, operation, mask, captured columns: no end_lsn, no command_id */
+    n = 0;
+    for (int i = 0; i < out->n_columns - 1; i++)
+        if (i != 1)
+            out->columns[n++] = out->columns[i];
+    out->n_columns = n;
+    sbuf_fmt(o, "(SELECT * FROM %s WHERE c1 >= ", catalog_sql_name(t, b->arena));
+    emit_as(b, o, f->args[0], &lsn);
+    sbuf_add(o, " AND c1 <= ");
+    emit_as(b, o, f->args[1], &lsn);
+    sbuf_add(o, " AND (c4 <> 3 OR lower(");
+    emit_as(b, o, f->args[2], &text);
+    sbuf_fmt(o, ") = 'all update old') AND ms_cdc_check(%d,'", d->id);
+    for (const char *p = f->name.object + skip; *p != '\0'; p++) {
+        sbuf_addn(o, p, 1);
+        if (*p == '\'')
+            sbuf_addn(o, p, 1);
+    }
+    sbuf_add(o, "',");
+    emit_as(b, o, f->args[0], &lsn);
+    sbuf_add(o, ",");
+    emit_as(b, o, f->args[1], &lsn);
+    sbuf_add(o, ",");
+    emit_as(b, o, f->args[2], &text);
+    sbuf_fmt(o, ")) AS %s", sql_alias);
+    return 1;
+}

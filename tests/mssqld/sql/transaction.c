@@ -1,0 +1,272 @@
+/* Transactions: whose turn it is to write, and when SQLite's own transaction runs. */
+#include <errno.h>
+#include <time.h>
+
+#include "common/clock.h"
+#include "common/err.h"
+#include "tests/mssqld/sql/catalog.h"
+#include "tests/mssqld/sql/cdc.h"
+
+static void
+note_begin(struct session *s)
+{
+    struct moment utc;
+    struct moment local;
+
+    if (s->tran_begin != 0)
+        return;
+    datetime_now(&utc, &local);
+    s->tran_begin = datetime_grid(local.days * TICKS_PER_DAY + local.ticks);
+}
+
+/* True when waiting for d would wait for ourselves (under mutex). */
+static bool
+would_deadlock(const struct session *s, const struct database *d)
+{
+    const struct session *o = d->writer;
+
+    for (int hops = 0; o != NULL && hops < 64; hops++) {
+        if (o == s)
+            return true;
+        o = o->waiting_for != NULL ? o->waiting_for->writer : NULL;
+    }
+    return false;
+}
+
+static int
+lock_failed(struct session *s, bool deadlock)
+{
+    if (deadlock)
+        return sqlerr_set(&s->error, 1205, 13, 51,
+                          "Transaction (Process ID %u) was deadlocked on lock resources with "
+                          "another process and has been chosen as the deadlock victim. Rerun the "
+                          "transaction.",
+                          s->spid);
+    return sqlerr_set(&s->error, 1222, 16, 51, "Lock request time out period exceeded.");
+}
+
+int
+tx_lock(struct session *s, struct database *d)
+{
+    struct engine *g = s->engine;
+    int64_t start = clock_mono_ns();
+    int rc = 0;
+
+    (void)pthread_mutex_lock(&g->mutex);
+    while (d->writer != NULL && d->writer != s && rc == 0) {
+        int64_t slice = clock_real_ns() + 50 * NS_PER_MS;
+        struct timespec until = {(time_t)(slice / NS_PER_S), (long)(slice % NS_PER_S)};
+        int64_t waited_ms = (clock_mono_ns() - start) / NS_PER_MS;
+
+        if (would_deadlock(s, d)) {
+            rc = lock_failed(s, true);
+        } else if (s->lock_timeout_ms >= 0 && waited_ms >= s->lock_timeout_ms) {
+            rc = lock_failed(s, false);
+        } else if (s->sink != NULL && s->sink->cancelled != NULL &&
+                   s->sink->cancelled(s->sink->arg)) {
+            rc = sqlerr_set(&s->error, 3617, 11, 1, "Query cancelled by user.");
+        } else {
+            s->waiting_for = d;
+            (void)pthread_cond_timedwait(&g->changed, &g->mutex, &until);
+            s->waiting_for = NULL;
+        }
+    }
+    if (rc == 0)
+        d->writer = s;
+    (void)pthread_mutex_unlock(&g->mutex);
+    return rc;
+}
+
+static void
+unlock_all(struct session *s)
+{
+    struct engine *g = s->engine;
+    bool any = false;
+
+    (void)pthread_mutex_lock(&g->mutex);
+    for (struct database *d = g->databases; d != NULL; d = d->next)
+        if (d->writer == s) {
+            d->writer = NULL;
+            atomic_store(&d->last_write_ns, clock_mono_ns());
+            any = true;
+        }
+    if (any)
+        (void)pthread_cond_broadcast(&g->changed);
+    (void)pthread_mutex_unlock(&g->mutex);
+}
+
+static int
+open_savepoints(struct session *s, struct savepoint *p)
+{
+    if (p == NULL)
+        return 0;
+    if (open_savepoints(s, p->up) != 0)
+        return -1;
+    return session_sqlf(s, "SAVEPOINT sp%d", p->number);
+}
+
+static int
+begin_sqlite(struct session *s)
+{
+    if (s->sqlite_tx)
+        return 0;
+    if (session_sql(s, "BEGIN") != 0)
+        return -1;
+    s->sqlite_tx = true;
+    return open_savepoints(s, s->savepoints);
+}
+
+int
+tx_begin_write(struct session *s, struct database *d)
+{
+    if (d->id == DB_MASTER && !s->sysadmin)
+        return sqlerr_set(&s->error, 262, 14, 1, "Permission denied in database 'master'.");
+    if (tx_lock(s, d) != 0)
+        return -1;
+    note_begin(s);
+    return begin_sqlite(s);
+}
+
+int
+tx_begin_read(struct session *s)
+{
+    if (s->isolation != ISO_SNAPSHOT || s->trancount == 0 || s->sqlite_tx)
+        return 0;
+    if (s->current->id > DB_MSDB && !atomic_load(&s->current->snapshot_allowed))
+        return sqlerr_set(&s->error, 3952, 16, 1,
+                          "Snapshot isolation transaction failed accessing database '%s' because "
+                          "snapshot isolation is not allowed in this database. Use ALTER DATABASE "
+                          "to allow snapshot isolation.",
+                          s->current->name);
+    if (begin_sqlite(s) != 0)
+        return -1;
+    s->snapshot_tx = true;
+    return 0;
+}
+
+static void
+forget(struct session *s)
+{
+    while (s->savepoints != NULL) {
+        struct savepoint *up = s->savepoints->up;
+
+        free(s->savepoints->name);
+        free(s->savepoints);
+        s->savepoints = up;
+    }
+    s->trancount = 0;
+    s->doomed = false;
+    s->snapshot_tx = false;
+    s->tran_begin = 0;
+    s->cdc.active = false;
+    if (s->ddl_in_tx) {
+        s->ddl_in_tx = false;
+        engine_catalog_changed(s->engine);
+    }
+}
+
+static int
+finish(struct session *s, bool commit)
+{
+    int rc = 0;
+
+    if (s->sqlite_tx) {
+        if (commit)
+            rc = cdc_before_commit(s);
+        if (rc != 0)
+            commit = false;
+        if (session_sql(s, commit ? "COMMIT" : "ROLLBACK") != 0) {
+            rc = -1;
+            (void)sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+        }
+        s->sqlite_tx = false;
+    }
+    if (!commit) /* identity values and the like are read again */
+        catalog_forget(s);
+    forget(s);
+    unlock_all(s);
+    return rc;
+}
+
+int
+tx_end_statement(struct session *s, bool ok)
+{
+    if (s->trancount > 0)
+        return 0;
+    return finish(s, ok);
+}
+
+int
+tx_begin(struct session *s)
+{
+    if (s->trancount == 0) {
+        s->tran_descriptor = atomic_fetch_add(&s->engine->next_transaction, 1);
+        note_begin(s);
+    }
+    s->trancount++;
+    return 0;
+}
+
+int
+tx_commit(struct session *s)
+{
+    if (s->trancount == 0)
+        return sqlerr_set(&s->error, 3902, 16, 1,
+                          "The COMMIT TRANSACTION request has no corresponding BEGIN TRANSACTION.");
+    if (s->doomed)
+        return sqlerr_set(&s->error, 3930, 16, 1,
+                          "The current transaction cannot be committed and cannot support "
+                          "operations that write to the log file. Roll back the transaction.");
+    if (--s->trancount > 0)
+        return 0;
+    return finish(s, true);
+}
+
+int
+tx_rollback(struct session *s)
+{
+    return finish(s, false);
+}
+
+int
+tx_save(struct session *s, const char *name)
+{
+    struct savepoint *p;
+
+    if (s->trancount == 0)
+        return sqlerr_set(&s->error, 628, 16, 0, "Cannot issue SAVE TRANSACTION when there is no "
+                                                 "active transaction.");
+    p = calloc(1, sizeof *p);
+    CHECK(p != NULL);
+    p->name = strdup(name);
+    CHECK(p->name != NULL);
+    p->number = ++s->savepoint_number;
+    p->up = s->savepoints;
+    s->savepoints = p;
+    return s->sqlite_tx ? session_sqlf(s, "SAVEPOINT sp%d", p->number) : 0;
+}
+
+int
+tx_rollback_to(struct session *s, const char *name)
+{
+    struct savepoint *p = s->savepoints;
+
+    while (p != NULL && strcasecmp(p->name, name) != 0)
+        p = p->up;
+    if (p == NULL)
+        return sqlerr_set(&s->error, 6401, 16, 1,
+                          "Cannot roll back %s. No transaction or savepoint of that name was "
+                          "found.",
+                          name);
+    while (s->savepoints != p) {
+        struct savepoint *up = s->savepoints->up;
+
+        free(s->savepoints->name);
+        free(s->savepoints);
+        s->savepoints = up;
+    }
+    catalog_forget(s);
+    if (s->ddl_in_tx)
+        engine_catalog_changed(s->engine);
+    return s->sqlite_tx ? session_sqlf(s, "ROLLBACK TO sp%d", p->number) : 0;
+}
