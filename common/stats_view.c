@@ -22,6 +22,9 @@
 #define CELL_TRIES 1000
 #define CELL_SPINS 100
 
+/* Records and cells begin on pairs of cache lines. */
+#define SECTION_ALIGNMENT 128
+
 /* A section as it was found at the start: the file may be cut afterwards. */
 struct section {
     uint64_t offset;
@@ -78,8 +81,9 @@ find_section(const struct stats_view *v, enum stats_kind kind, uint32_t least_st
                                 .fields = s->fields,
                                 .bytes = s->bytes,
                                 .used = &s->used};
-        return s->stride >= least_stride && s->offset % 8 == 0 && s->stride % 8 == 0 &&
-               s->offset <= v->size && (uint64_t)s->stride * s->capacity <= v->size - s->offset;
+        return s->stride >= least_stride && s->offset % SECTION_ALIGNMENT == 0 &&
+               (s->capacity <= 1 || s->stride % SECTION_ALIGNMENT == 0) && s->offset <= v->size &&
+               (uint64_t)s->stride * s->capacity <= v->size - s->offset;
     }
     return false;
 }
@@ -107,7 +111,7 @@ check_header(struct stats_view *v, struct err *e)
         !find_section(v, STATS_KIND_TABLE, sizeof(struct stats_table), &v->tables) ||
         !find_section(v, STATS_KIND_HISTOGRAM, sizeof(struct stats_histogram), &v->hists) ||
         !find_section(v, STATS_KIND_ERROR, sizeof(struct stats_error_slot), &v->errors) ||
-        v->schema.bytes > v->schema.stride || v->stage.capacity < 1)
+        v->schema.bytes > v->schema.stride || v->schema.capacity < 1 || v->stage.capacity < 1)
         return err_set(e, ERR_LAYOUT, "%s lacks a section", v->path);
     return 0;
 }

@@ -18,8 +18,8 @@
 #include <unistd.h>
 
 #define USAGE                                                                                      \
-    "tail TASK | --stream ARN|NAME [--endpoint URL] [--from trim|latest] [--limit N] [--follow]\n" \
-    "                    [--json] [--metadata]"
+    "tail TASK | --stream ARN|NAME [--endpoint URL] [--from trim|latest]\n"                        \
+    "                    [--limit N] [--follow] [--json] [--metadata]"
 
 #define TIMEOUT_MS  10000
 #define BATCH       1000
