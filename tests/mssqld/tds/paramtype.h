@@ -26,7 +26,7 @@ int paramtype_read(struct reader *r, struct paramtype *out, struct err *e);
 /* The type inside a sql_variant: inner->token is known, the rest comes from its properties.
    *counted: a text or binary value, as long as what follows; else of fixed width. */
 int
-paramtype_read_variant(struct reader *props, struct paramtype *out, bool *counted, struct err *e);
+paramtype_read_variant(struct reader *props, struct paramtype *inner, bool *counted, struct err *e);
 
 /* Refuses a size; -1. */
 int paramtype_bad_size(struct err *e, uint8_t token, uint32_t size);
