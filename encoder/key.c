@@ -200,7 +200,7 @@ key_of_row(struct key_maker *m, const struct plan *plan, const struct value *val
            struct key *out, struct err *e)
 {
     char fitted[RECORD_KEY_MAX];
-    const char *text = m->room;
+    const char *text;
     size_t size;
 
     if (plan->n_key == 0) {

@@ -431,7 +431,7 @@ all_as_wanted(void)
             const struct list *got = &w.got[i][j];
 
             if (want->n != got->n ||
-                memcmp(want->items, got->items, want->n * sizeof(*want->items)))
+                memcmp(want->items, got->items, want->n * sizeof(*want->items)) != 0)
                 return false;
         }
     }
