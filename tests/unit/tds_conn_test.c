@@ -471,6 +471,8 @@ START_TEST(transactions)
         const char *want;
     } cases[] = {
         {"\x05\0\0\0", 4, "ENV8 DONE(0,0)"},
+        {"\x05\0\x05\0", 4, "INFO1 DONE(1,0) ENV8 DONE(0,0)"}, /* SNAPSHOT */
+        {"\x05\0\x04\0", 4, "ERROR3952 DONE(2,0)"},            /* a level that is refused */
         {"\x09\0\x02s\0", 5, "DONE(0,0)"},
         {"\x07\0\0\x01\0\0", 6, "ENV9 DONE(1,0) ENV8 DONE(0,0)"}, /* and begin the next */
         {"\x08\0\0\0", 4, "ENV10 DONE(0,0)"},

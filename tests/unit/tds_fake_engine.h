@@ -235,6 +235,14 @@ session_run(struct session *session, const char *text, const struct sql_param *p
     }
     if (is_word(text, word, "bare"))
         return sink->message(sink->arg, 102, 1, 15, "Incorrect syntax.", "", 1);
+    if (strcmp(text, "SET TRANSACTION ISOLATION LEVEL SNAPSHOT") == 0) {
+        (void)sink->message(sink->arg, 1, 1, 0, "isolated", "", 1);
+        return sink->done(sink->arg, kind, 0, 0xFD, 0);
+    }
+    if (strcmp(text, "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE") == 0) {
+        (void)sink->message(sink->arg, 3952, 1, 16, "no", "", 1);
+        return sink->done(sink->arg, kind, DONE_ERROR, 0xFD, 0);
+    }
     if (strncmp(text, "use ", 4) == 0) {
         memcpy(from, session->database, sizeof(from));
         (void)snprintf(session->database, sizeof(session->database), "%s", text + 4);

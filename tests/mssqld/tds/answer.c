@@ -133,7 +133,6 @@ sink_done(void *arg, enum done_kind kind, uint16_t status, uint16_t command, uin
     a->done.status = (uint16_t)(status & ~DONE_MORE);
     a->done.command = command;
     a->done.rows = rows;
-    a->any_done = true;
     a->any_error = false;
     return 0;
 }
@@ -284,7 +283,6 @@ answer_begin(struct answer *a)
 {
     buf_clear(&a->tokens);
     a->done.held = false;
-    a->any_done = false;
     a->any_error = false;
     a->cancelled = false;
     a->in_rpc = false;
@@ -329,6 +327,12 @@ void
 answer_error(struct answer *a, int32_t number, uint8_t severity, const char *text)
 {
     (void)sink_message(a, number, 1, severity, text, "", 1);
+}
+
+bool
+answer_has_failed(const struct answer *a)
+{
+    return a->any_error || (a->done.held && (a->done.status & DONE_ERROR) != 0);
 }
 
 struct buf *

@@ -49,8 +49,7 @@ struct answer {
     int n_returned;
     bool in_rpc;
     bool status_sent; /* RETURNSTATUS of the call */
-    bool any_done;
-    bool any_error; /* an ERROR went out since the last DONE */
+    bool any_error;   /* an ERROR went out since the last DONE */
     bool cancelled;
     bool muted; /* a reset reopens the session without a word */
     bool gone;  /* the peer is lost; e says how */
@@ -75,6 +74,9 @@ void answer_handle(struct answer *a, int32_t handle);
 
 /* An ERROR of the front itself. */
 void answer_error(struct answer *a, int32_t number, uint8_t severity, const char *text);
+
+/* True when the last statement ended with an error. */
+bool answer_has_failed(const struct answer *a);
 
 /* For tokens written straight into a->tokens: sends the held DONE first. */
 struct buf *answer_tokens(struct answer *a);

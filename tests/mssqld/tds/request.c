@@ -271,6 +271,28 @@ read_name(struct request_state *s, struct reader *r)
     return name == NULL ? "" : text_from_utf16(&s->pool, name, size);
 }
 
+/* Begins a transaction in the isolation level that stands next in the request. */
+static void
+begin(struct request_state *s, struct reader *r)
+{
+    static const char *const levels[] = {
+        NULL, /* as it is */
+        "SET TRANSACTION ISOLATION LEVEL READ UNCOMMITTED",
+        "SET TRANSACTION ISOLATION LEVEL READ COMMITTED",
+        "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+        "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE",
+        "SET TRANSACTION ISOLATION LEVEL SNAPSHOT",
+    };
+    uint8_t level = reader_u8(r);
+
+    if (level < sizeof(levels) / sizeof(levels[0]) && levels[level] != NULL) {
+        (void)session_run(s->session, levels[level], NULL, 0, DONE_BATCH, &s->answer->sink);
+        if (answer_has_failed(s->answer))
+            return;
+    }
+    (void)session_begin(s->session, &s->answer->sink);
+}
+
 /* After a commit or rollback: the next transaction, if the client asked for it. */
 static void
 begin_next(struct request_state *s, struct reader *r)
@@ -278,7 +300,7 @@ begin_next(struct request_state *s, struct reader *r)
     uint8_t flags = reader_u8(r);
 
     if ((flags & TM_FLAG_BEGIN) != 0)
-        (void)session_begin(s->session, &s->answer->sink);
+        begin(s, r);
 }
 
 int
@@ -298,7 +320,7 @@ request_transaction(struct request_state *s, const void *body, size_t size, stru
     }
     switch (request) {
     case TM_BEGIN:
-        (void)session_begin(s->session, sink);
+        begin(s, &r);
         break;
     case TM_COMMIT:
         (void)read_name(s, &r);
