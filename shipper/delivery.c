@@ -222,6 +222,7 @@ delivery_answers(struct shipper *s, struct err *e)
     while (rc == 0 && (a = kinesis_put_next(s->kinesis)) != NULL) {
         int64_t now_ns = clock_mono_ns();
 
+        s->saturated_until_ns = 0;
         CRASH_POINT("shipper-answer-before");
         if (a->is_answered)
             take_results(s, a, now_ns);
@@ -277,7 +278,7 @@ is_worthwhile(struct shipper *s, int64_t now_ns)
 {
     uint32_t sendable = lanes_sendable(s->lanes, now_ns);
 
-    if (sendable == 0)
+    if (sendable == 0 || now_ns < s->saturated_until_ns)
         return false;
     if (sendable >= s->batch_limit || delivery_in_flight(s) == 0)
         return true;
@@ -293,8 +294,11 @@ delivery_send(struct shipper *s, int64_t now_ns)
            kinesis_put_possible(s->kinesis) && is_worthwhile(s, now_ns)) {
         struct batch *b = s->idle[s->n_idle - 1];
 
-        if (lanes_take(s->lanes, now_ns, s->batch_limit, b) == 0)
+        if (lanes_take(s->lanes, now_ns, s->batch_limit, b) == 0) {
+            /* Every lane has as much in flight as it may. */
+            s->saturated_until_ns = now_ns + LINGER_NS;
             break;
+        }
         s->n_idle--;
         s->linger_until_ns = 0;
         if (!start_request(s, b, now_ns))
@@ -304,15 +308,21 @@ delivery_send(struct shipper *s, int64_t now_ns)
 }
 
 int64_t
-delivery_due(const struct shipper *s, int64_t now_ns)
+delivery_due(struct shipper *s, int64_t now_ns)
 {
-    int64_t resume_ns = lanes_next_resume(s->lanes);
+    uint32_t sendable;
 
     if (!s->is_open || s->n_idle == 0)
         return INT64_MAX;
     if (now_ns < s->hold_until_ns)
         return s->hold_until_ns;
-    if (s->linger_until_ns > now_ns && s->linger_until_ns < resume_ns)
-        return s->linger_until_ns;
-    return resume_ns;
+    sendable = lanes_sendable(s->lanes, now_ns);
+    if (sendable == 0)
+        return lanes_next_resume(s->lanes);
+    if (now_ns < s->saturated_until_ns)
+        return s->saturated_until_ns;
+    if (sendable >= s->batch_limit || delivery_in_flight(s) == 0)
+        return now_ns;
+    /* Fewer: they wait for company, from the next delivery_send() on at the latest. */
+    return s->linger_until_ns;
 }

@@ -86,7 +86,8 @@ lanes_open(const struct lanes_config *config, struct lanes **out, struct err *e)
     }
     l->next_resume_ns = INT64_MAX;
     l->target_bytes = config->target_bytes;
-    l->random = config->seed | 1;
+    /* Spread over all bits: xorshift is slow to leave a small number, and stays at zero. */
+    l->random = (config->seed + 1) * 0x9e3779b97f4a7c15ULL | 1;
     *out = l;
     return 0;
 }

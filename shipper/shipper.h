@@ -53,10 +53,11 @@ struct shipper {
     struct batch **idle;   /* stack of those not in use */
     uint32_t n_idle;
     uint32_t n_batches;
-    uint32_t failures;       /* requests in a row that failed as a whole */
-    int64_t hold_until_ns;   /* nothing is sent before */
-    int64_t linger_until_ns; /* a request that is not full waits until then; 0 = none waits */
-    size_t batch_limit;      /* less than 500 while a refused record is being looked for */
+    uint32_t failures;          /* requests in a row that failed as a whole */
+    int64_t hold_until_ns;      /* nothing is sent before */
+    int64_t linger_until_ns;    /* a request that is not full waits until then; 0 = none waits */
+    int64_t saturated_until_ns; /* no lane may have more in flight: tried again then */
+    size_t batch_limit;         /* less than 500 while a refused record is being looked for */
 
     /* stream.c */
     struct shard_map map;
@@ -101,7 +102,7 @@ void delivery_send(struct shipper *s, int64_t now_ns);
 int delivery_answers(struct shipper *s, struct err *e);
 uint32_t delivery_in_flight(const struct shipper *s);
 /* When delivery_send() could have something to do (monotonic ns); INT64_MAX = not by itself. */
-int64_t delivery_due(const struct shipper *s, int64_t now_ns);
+int64_t delivery_due(struct shipper *s, int64_t now_ns);
 
 /* ---- stream.c ---- */
 

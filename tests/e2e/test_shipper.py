@@ -309,7 +309,7 @@ def test_hostile_service(keys):
     with Kinesisd(streams=f"{STREAM}:4", throttle=False) as k, Fed(k.endpoint) as fed:
         k.control(rules=HOSTILE, seed=SEED)
         fed.feed(4000, keys).ship()
-        wait_until(lambda: k.records(STREAM) >= 2500, 60, "half of the records")
+        wait_until(lambda: k.records(STREAM) >= 1500, 60, "many records")
         k.control(clear=True)
         fed.wait_drained()
         verdict = judge(k.client(), 4000, keys)
@@ -448,10 +448,9 @@ def test_wrong_secret_then_the_right_one():
 
 
 def test_expired_token_is_read_again():
-    with Kinesisd(streams=f"{STREAM}:1", credentials=[
-            f"{KEY} {SECRET}", "AKIDOLD old-secret old-token expired"]) as k, \
+    with Kinesisd(streams=f"{STREAM}:1", throttle=False, credentials=[f"{KEY} {SECRET}"]) as k, \
             Fed(k.endpoint) as fed:
-        fed.feed(20000, 300, rate=4000).ship()
+        fed.feed(8000, 300, rate=4000).ship()
         wait_until(lambda: k.records(STREAM) > 500, 20, "first records")
         k.control(rules=[{"action": "expired_token", "operation": "*"}])
         fed.wait_log("ExpiredToken")
@@ -460,7 +459,7 @@ def test_expired_token_is_read_again():
         k.control(clear=True)
         wait_until(lambda: k.records(STREAM) > stopped, 20, "more records")
         fed.wait_drained()
-        assert_good(judge(k.client(secret_key=SECRET), 20000, 300), 0)
+        assert_good(judge(k.client(secret_key=SECRET), 8000, 300), 0)
 
 
 def test_no_credentials():
