@@ -92,7 +92,7 @@ struct from {
 struct select_item {
     struct expr *e; /* NULL for * */
     const char *alias;
-    const char *star_of; /* qualifier of x.* */
+    const char *star_of;  /* qualifier of x.* */
     const char *variable; /* SELECT @x = e */
 };
 
@@ -248,7 +248,7 @@ struct stmt {
     int n_names;
     struct stmt *body;
     struct stmt *other;
-    bool is_text; /* EXEC ('...') */
+    bool is_text;   /* EXEC ('...') */
     bool with_rows; /* INSERT ... DEFAULT VALUES */
     /* Plan, made at first execution; the session's. */
     void *plan;

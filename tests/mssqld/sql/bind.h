@@ -37,7 +37,7 @@ struct rel_column {
 
 /* One source of rows in FROM. */
 struct rel {
-    const char *name; /* alias or table name */
+    const char *name;   /* alias or table name */
     const char *schema; /* when no alias was given */
     struct rel_column *columns;
     int n_columns;
@@ -77,8 +77,8 @@ bool call_is_aggregate(const struct expr *x);
 /* Binds a SELECT chain; columns and types land in *columns (arena). */
 int bind_select(struct binder *b, struct select *sel, struct sql_column **columns, int *n);
 /* Writes a bound chain; types (NULL = its own) are what the columns are converted to. */
-void emit_select(struct binder *b, struct sbuf *o, struct select *sel,
-                 const struct sql_type *types);
+void
+emit_select(struct binder *b, struct sbuf *o, struct select *sel, const struct sql_type *types);
 
 /* Whole queries, ready to run: parse tree in, q->stmt out.  Memory is a's. */
 int query_select(struct session *s, struct frame *f, struct arena *a, struct select *sel,

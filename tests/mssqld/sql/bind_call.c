@@ -153,7 +153,7 @@ one_of(const char *name, const char *const *list)
 bool
 call_is_aggregate(const struct expr *x)
 {
-    static const char *const NAMES[] = {"COUNT", "COUNT_BIG", "MIN",        "MAX", "SUM",
+    static const char *const NAMES[] = {"COUNT", "COUNT_BIG",  "MIN",          "MAX", "SUM",
                                         "AVG",   "STRING_AGG", "CHECKSUM_AGG", NULL};
 
     return x->kind == EXPR_CALL && one_of(x->name, NAMES);
@@ -172,9 +172,9 @@ text_result(const struct expr *x, bool longest)
 {
     struct sql_type t = type_sized(SQL_NVARCHAR, 4000);
 
-    if (x->n_args > 0 && (type_is_text(x->args[0]->type.base) ||
-                          (type_is_binary(x->args[0]->type.base) &&
-                           strcasecmp(x->name, "SUBSTRING") == 0))) {
+    if (x->n_args > 0 &&
+        (type_is_text(x->args[0]->type.base) ||
+         (type_is_binary(x->args[0]->type.base) && strcasecmp(x->name, "SUBSTRING") == 0))) {
         t = x->args[0]->type;
         if (t.base == SQL_CHAR || t.base == SQL_TEXT)
             t.base = SQL_VARCHAR;
@@ -300,8 +300,8 @@ bind_aggregate(struct binder *b, struct expr *x)
     if (strcasecmp(n, "SUM") == 0 || strcasecmp(n, "AVG") == 0) {
         if (!type_is_number(t.base) || t.base == SQL_BIT)
             return sqlerr_set(&b->s->error, 8117, 16, 1,
-                              "Operand data type %s is invalid for %s operator.",
-                              type_name(t.base), n);
+                              "Operand data type %s is invalid for %s operator.", type_name(t.base),
+                              n);
         if (type_is_integer(t.base) && t.base != SQL_BIGINT)
             t = type_make(SQL_INT);
         else if (t.base == SQL_REAL)
@@ -374,8 +374,8 @@ bind_call(struct binder *b, struct expr *x)
                           x->name, c->least);
     if (c->args[0] == 'p') {
         if (x->args[0]->kind != EXPR_COLUMN)
-            return sqlerr_set(&b->s->error, 1023, 15, 1,
-                              "Invalid parameter 1 specified for %s.", x->name);
+            return sqlerr_set(&b->s->error, 1023, 15, 1, "Invalid parameter 1 specified for %s.",
+                              x->name);
         from = 1;
     }
     for (int i = from; i < x->n_args; i++)
@@ -457,9 +457,10 @@ emit_aggregate(struct binder *b, struct sbuf *o, const struct expr *x)
         emit_as(b, o, x->args[1], &x->type);
         sbuf_add(o, ")");
     } else {
-        sbuf_fmt(o, "ms_%s(%s", strcasecmp(n, "SUM") == 0   ? "sum"
-                                : strcasecmp(n, "AVG") == 0 ? "avg"
-                                                            : "checksum_agg",
+        sbuf_fmt(o, "ms_%s(%s",
+                 strcasecmp(n, "SUM") == 0   ? "sum"
+                 : strcasecmp(n, "AVG") == 0 ? "avg"
+                                             : "checksum_agg",
                  distinct);
         emit_expr(b, o, e);
         /* A DISTINCT aggregate takes one argument: the types travel in its name instead. */
@@ -527,8 +528,8 @@ emit_call(struct binder *b, struct sbuf *o, const struct expr *x)
     } else {
         sbuf_fmt(o, "ms_%s", c->name);
         for (size_t i = start; i < o->size; i++)
-            o->data[i] = (char)(o->data[i] >= 'A' && o->data[i] <= 'Z' ? o->data[i] + 32
-                                                                       : o->data[i]);
+            o->data[i] =
+                (char)(o->data[i] >= 'A' && o->data[i] <= 'Z' ? o->data[i] + 32 : o->data[i]);
     }
     sbuf_add(o, "(");
     for (int i = 0; i < x->n_args; i++) {

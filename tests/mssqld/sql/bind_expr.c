@@ -83,15 +83,15 @@ static const struct {
     enum sql_base base;
     int length;
 } GLOBALS[] = {
-    {"@@TRANCOUNT", SQL_INT, 0},       {"@@ROWCOUNT", SQL_INT, 0},
-    {"@@SPID", SQL_SMALLINT, 0},       {"@@VERSION", SQL_NVARCHAR, 300},
+    {"@@TRANCOUNT", SQL_INT, 0},         {"@@ROWCOUNT", SQL_INT, 0},
+    {"@@SPID", SQL_SMALLINT, 0},         {"@@VERSION", SQL_NVARCHAR, 300},
     {"@@SERVERNAME", SQL_NVARCHAR, 128}, {"@@ERROR", SQL_INT, 0},
-    {"@@IDENTITY", SQL_DECIMAL, 0},    {"@@SERVICENAME", SQL_NVARCHAR, 128},
-    {"@@LANGUAGE", SQL_NVARCHAR, 128}, {"@@DATEFIRST", SQL_TINYINT, 0},
+    {"@@IDENTITY", SQL_DECIMAL, 0},      {"@@SERVICENAME", SQL_NVARCHAR, 128},
+    {"@@LANGUAGE", SQL_NVARCHAR, 128},   {"@@DATEFIRST", SQL_TINYINT, 0},
     {"@@MAX_PRECISION", SQL_TINYINT, 0}, {"@@LOCK_TIMEOUT", SQL_INT, 0},
-    {"@@NESTLEVEL", SQL_INT, 0},       {"@@OPTIONS", SQL_INT, 0},
-    {"@@FETCH_STATUS", SQL_INT, 0},    {"@@MICROSOFTVERSION", SQL_INT, 0},
-    {"@@TEXTSIZE", SQL_INT, 0},        {"@@DBTS", SQL_BIGINT, 0},
+    {"@@NESTLEVEL", SQL_INT, 0},         {"@@OPTIONS", SQL_INT, 0},
+    {"@@FETCH_STATUS", SQL_INT, 0},      {"@@MICROSOFTVERSION", SQL_INT, 0},
+    {"@@TEXTSIZE", SQL_INT, 0},          {"@@DBTS", SQL_BIGINT, 0},
 };
 
 static int
@@ -195,7 +195,8 @@ bind_binary(struct binder *b, struct expr *x)
         r = l;
     if (x->op == '+' && texts)
         return bind_text_sum(x, l, r);
-    if ((x->op == '+' || x->op == '-') && (type_is_datetime(l->base) || type_is_datetime(r->base))) {
+    if ((x->op == '+' || x->op == '-') &&
+        (type_is_datetime(l->base) || type_is_datetime(r->base))) {
         x->type = type_is_datetime(l->base) ? *l : *r;
         x->type.nullable = true;
         return 0;
@@ -208,7 +209,9 @@ bind_binary(struct binder *b, struct expr *x)
         return sqlerr_set(&b->s->error, 8117, 16, 1,
                           "Operand data type %s is invalid for %s operator.",
                           type_name(x->type.base),
-                          x->op == '+' ? "add" : x->op == '-' ? "subtract" : "arithmetic");
+                          x->op == '+'   ? "add"
+                          : x->op == '-' ? "subtract"
+                                         : "arithmetic");
     }
     if (type_is_decimal(x->type.base)) {
         enum sql_base base = x->type.base;

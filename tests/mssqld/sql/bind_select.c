@@ -73,8 +73,8 @@ bind_source_name(struct binder *b, struct from *f, const char *alias, struct rel
         if (rc != 0)
             return rc < 0 ? -1 : 0;
     }
-    if (sysview_bind(b, d, f->name.schema != NULL ? f->name.schema : "", f->name.object, alias,
-                     rel, o)) {
+    if (sysview_bind(b, d, f->name.schema != NULL ? f->name.schema : "", f->name.object, alias, rel,
+                     o)) {
         if (f->alias != NULL)
             rel->name = f->alias;
         return 0;
@@ -102,8 +102,7 @@ bind_derived(struct binder *b, struct from *f, const char *alias, struct rel *re
     *rel = (struct rel){.name = f->alias != NULL ? f->alias : alias, .n_columns = n};
     rel->columns = arena_alloc(b->arena, (size_t)(n + 1) * sizeof *rel->columns);
     for (int i = 0; i < n; i++) {
-        rel->columns[i].name =
-            i < f->n_column_names ? f->column_names[i] : columns[i].name;
+        rel->columns[i].name = i < f->n_column_names ? f->column_names[i] : columns[i].name;
         rel->columns[i].type = columns[i].type;
         rel->columns[i].type.identity = false;
         rel->columns[i].sql = arena_printf(b->arena, "%s.k%d", alias, i);
@@ -165,8 +164,7 @@ bind_from(struct binder *b, struct from *f, struct scope *sc, struct sbuf *o)
 }
 
 static void
-push_item(struct binder *b, struct bound *x, struct expr *e, const char *name,
-          const char *variable)
+push_item(struct binder *b, struct bound *x, struct expr *e, const char *name, const char *variable)
 {
     struct sql_column *c;
 

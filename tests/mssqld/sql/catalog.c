@@ -296,9 +296,8 @@ catalog_find(struct session *s, const struct name *name, char type)
         if (t->db == d && strcasecmp(t->name, name->object) == 0 &&
             strcasecmp(t->schema, schema) == 0 && (type == 0 || t->type == type))
             return t;
-    q = session_prepare(s, arena_printf(&s->exec_arena,
-                                        OBJECT_SELECT "o.name = ?1 AND c.name = ?2", d->id,
-                                        d->id));
+    q = session_prepare(
+        s, arena_printf(&s->exec_arena, OBJECT_SELECT "o.name = ?1 AND c.name = ?2", d->id, d->id));
     if (q == NULL)
         return NULL;
     (void)sqlite3_bind_text(q, 1, name->object, -1, SQLITE_STATIC);

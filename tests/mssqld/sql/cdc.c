@@ -45,8 +45,8 @@ begin(struct session *s, struct database *d)
     uint32_t block;
     int rc = -1;
 
-    q = session_prepare(s, arena_printf(&s->exec_arena,
-                                        "SELECT v FROM d%d.sys_meta WHERE k = 'last_lsn'", d->id));
+    q = session_prepare(
+        s, arena_printf(&s->exec_arena, "SELECT v FROM d%d.sys_meta WHERE k = 'last_lsn'", d->id));
     if (q == NULL)
         return -1;
     if (sqlite3_step(q) == SQLITE_ROW && sqlite3_column_bytes(q, 0) == LSN_SIZE) {
@@ -213,8 +213,8 @@ write_mapping(struct session *s, struct database *d, const uint8_t *tran_id, siz
     if (dml_append(s, t, row) != 0)
         return -1;
     q = session_prepare(
-        s, arena_printf(&s->exec_arena, "UPDATE d%d.sys_meta SET v = ?1 WHERE k = 'last_lsn'",
-                        d->id));
+        s,
+        arena_printf(&s->exec_arena, "UPDATE d%d.sys_meta SET v = ?1 WHERE k = 'last_lsn'", d->id));
     if (q == NULL)
         return -1;
     (void)sqlite3_bind_blob(q, 1, s->cdc.commit_lsn, LSN_SIZE, SQLITE_STATIC);

@@ -165,9 +165,9 @@ disable_db(struct session *s)
                              d->id)) != 0)
         if (cdc_drop_instance(s, d, (int)id) != 0)
             return -1;
-    if (run_formatted(s, "DROP TABLE cdc.change_tables, cdc.captured_columns, cdc.index_columns, "
-                         "cdc.ddl_history, cdc.lsn_time_mapping; DROP SCHEMA cdc; DROP USER cdc") !=
-        0)
+    if (run_formatted(s,
+                      "DROP TABLE cdc.change_tables, cdc.captured_columns, cdc.index_columns, "
+                      "cdc.ddl_history, cdc.lsn_time_mapping; DROP SCHEMA cdc; DROP USER cdc") != 0)
         return -1;
     if (run_formatted(s, arena_printf(&s->exec_arena,
                                       "DELETE FROM msdb.dbo.cdc_jobs WHERE database_id = %d",
@@ -241,8 +241,7 @@ identity_key(const struct table *t, const char *index)
 
 /* The change table's CREATE TABLE. */
 static const char *
-change_table_sql(struct session *s, const struct table *t, const char *instance,
-                 const bool *chosen)
+change_table_sql(struct session *s, const struct table *t, const char *instance, const bool *chosen)
 {
     struct sbuf o = {0};
     char type[128];
@@ -284,15 +283,15 @@ describe_instance(struct session *s, const struct table *t, int ct, const struct
 
     for (int i = 0; i < t->n_columns; i++)
         if (chosen[i])
-            sbuf_fmt(&o, "INSERT INTO cdc.captured_columns VALUES (%d, %s, %d, N'%s', %d, %d, "
-                         "NULL);",
+            sbuf_fmt(&o,
+                     "INSERT INTO cdc.captured_columns VALUES (%d, %s, %d, N'%s', %d, %d, "
+                     "NULL);",
                      ct, quote(s, t->columns[i].name), t->columns[i].id,
                      type_name(t->columns[i].type.base), ++ordinal,
                      t->columns[i].computed_text != NULL);
     for (int i = 0; key != NULL && i < key->n_columns; i++)
         sbuf_fmt(&o, "INSERT INTO cdc.index_columns VALUES (%d, %s, %d, %d);", ct,
-                 quote(s, t->columns[key->columns[i]].name), i + 1,
-                 t->columns[key->columns[i]].id);
+                 quote(s, t->columns[key->columns[i]].name), i + 1, t->columns[key->columns[i]].id);
     rc = run_formatted(s, o.data);
     sbuf_free(&o);
     return rc;
@@ -377,8 +376,9 @@ enable_checked(struct session *s, const struct proc_call *call, struct table *t,
             return sqlerr_set(&s->error, 22912, 16, 1,
                               "The key column '%s' must be in the captured column list.",
                               t->columns[key->columns[i]].name);
-    if (role != NULL && session_int(s, 0, "SELECT count(*) FROM d%d.sys_principals WHERE name = %s",
-                                    s->current->id, quote(s, role) + 1) == 0 &&
+    if (role != NULL &&
+        session_int(s, 0, "SELECT count(*) FROM d%d.sys_principals WHERE name = %s", s->current->id,
+                    quote(s, role) + 1) == 0 &&
         security_create_role(s, role) != 0)
         return -1;
     if (run_formatted(s, change_table_sql(s, t, instance, chosen)) != 0)
@@ -397,9 +397,8 @@ enable_checked(struct session *s, const struct proc_call *call, struct table *t,
     insert = arena_printf(&s->exec_arena,
                           "INSERT INTO cdc.change_tables VALUES (%d, 0, %d, %s, %s, NULL, %d, 0, "
                           "%s, %s, NULL, GETDATE(), %d)",
-                          ct->object_id, source, quote(s, instance),
-                          lsn_text(s, s->cdc.commit_lsn), net != 0, quote(s, role),
-                          quote(s, key_name),
+                          ct->object_id, source, quote(s, instance), lsn_text(s, s->cdc.commit_lsn),
+                          net != 0, quote(s, role), quote(s, key_name),
                           proc_int(s, call, "@allow_partition_switch", 8, 1) != 0);
     if (first_lsn(s, ct, insert) != 0 ||
         session_sqlf(s,
@@ -435,11 +434,12 @@ enable_table(struct session *s, const struct proc_call *call)
     s->error.number = 0;
     t = catalog_find(s, &source, 'U');
     if (t == NULL || t->shipped)
-        return sqlerr_set(&s->error, 22931, 16, 1,
-                          "Source table '%s.%s' does not exist in the current database. Ensure that "
-                          "the correct database context is set. Specify a valid schema and table "
-                          "name for the database.",
-                          source.schema, source.object);
+        return sqlerr_set(
+            &s->error, 22931, 16, 1,
+            "Source table '%s.%s' does not exist in the current database. Ensure that "
+            "the correct database context is set. Specify a valid schema and table "
+            "name for the database.",
+            source.schema, source.object);
     if (t->n_instances >= 2)
         return sqlerr_set(&s->error, 22962, 16, 1,
                           "Two capture instances already exist for source table '%s.%s'. A table "
@@ -505,8 +505,7 @@ disable_table(struct session *s, const struct proc_call *call)
 static int
 no_instance(struct session *s)
 {
-    return sqlerr_set(&s->error, 22981, 16, 1,
-                      "Object does not exist or access is denied.");
+    return sqlerr_set(&s->error, 22981, 16, 1, "Object does not exist or access is denied.");
 }
 
 /* First the bounds, in a transaction of their own; then the rows. */
@@ -543,19 +542,19 @@ cleanup(struct session *s, const struct proc_call *call)
                                       low, low, low, q, low)) != 0)
         return -1;
     return run_formatted(
-        s, arena_printf(&s->exec_arena,
-                        "DELETE FROM cdc.%s WHERE [__$start_lsn] < %s; IF NOT EXISTS (SELECT 1 "
-                        "FROM cdc.change_tables WHERE start_lsn < %s) DELETE FROM "
-                        "cdc.lsn_time_mapping WHERE start_lsn < %s",
-                        bracket(s, arena_printf(&s->exec_arena, "%s_CT", instance)), low, low,
-                        low));
+        s,
+        arena_printf(&s->exec_arena,
+                     "DELETE FROM cdc.%s WHERE [__$start_lsn] < %s; IF NOT EXISTS (SELECT 1 "
+                     "FROM cdc.change_tables WHERE start_lsn < %s) DELETE FROM "
+                     "cdc.lsn_time_mapping WHERE start_lsn < %s",
+                     bracket(s, arena_printf(&s->exec_arena, "%s_CT", instance)), low, low, low));
 }
 
 static int
 change_job(struct session *s, const struct proc_call *call)
 {
-    static const char *const FIELDS[] = {"maxtrans", "maxscans", "continuous", "pollinginterval",
-                                         "retention", "threshold"};
+    static const char *const FIELDS[] = {"maxtrans",        "maxscans",  "continuous",
+                                         "pollinginterval", "retention", "threshold"};
     const char *job = proc_text(s, call, "@job_type", 0, "capture");
     struct sbuf o = {0};
     int rc = 0;
@@ -569,8 +568,9 @@ change_job(struct session *s, const struct proc_call *call)
         (void)snprintf(name, sizeof name, "@%s", FIELDS[i]);
         v = proc_int(s, call, name, i + 1, -1);
         if (v >= 0)
-            sbuf_fmt(&o, "UPDATE msdb.dbo.cdc_jobs SET %s = %lld WHERE database_id = %d AND "
-                         "job_type = %s;",
+            sbuf_fmt(&o,
+                     "UPDATE msdb.dbo.cdc_jobs SET %s = %lld WHERE database_id = %d AND "
+                     "job_type = %s;",
                      FIELDS[i], (long long)v, s->current->id, quote(s, job));
     }
     if (o.size > 0)

@@ -24,23 +24,33 @@ struct family {
     int page;
 };
 
-static const char *const PAGES[] = {"CP1252", "CP1250", "CP1251", "CP1253", "CP1254", "CP1255",
-                                    "CP1256", "CP1257", "CP1258", "CP874",  "CP932",  "CP936",
-                                    "CP949",  "CP950",  "UTF-8"};
+static const char *const PAGES[] = {"CP1252", "CP1250", "CP1251", "CP1253", "CP1254",
+                                    "CP1255", "CP1256", "CP1257", "CP1258", "CP874",
+                                    "CP932",  "CP936",  "CP949",  "CP950",  "UTF-8"};
 #define PAGE_UTF8 14
 #define N_PAGES   ((int)(sizeof PAGES / sizeof PAGES[0]))
 
 static const struct family FAMILIES[] = {
-    {"SQL_Latin1_General_CP1_", 0x409, 52, 0}, {"Latin1_General_", 0x409, 0, 0},
-    {"Polish_", 0x415, 0, 1},                  {"Czech_", 0x405, 0, 1},
-    {"Hungarian_", 0x40E, 0, 1},               {"Cyrillic_General_", 0x419, 0, 2},
-    {"Greek_", 0x408, 0, 3},                   {"Turkish_", 0x41F, 0, 4},
-    {"Hebrew_", 0x40D, 0, 5},                  {"Arabic_", 0x401, 0, 6},
-    {"Estonian_", 0x425, 0, 7},                {"Latvian_", 0x426, 0, 7},
-    {"Lithuanian_", 0x427, 0, 7},              {"Vietnamese_", 0x42A, 0, 8},
-    {"Thai_", 0x41E, 0, 9},                    {"Japanese_", 0x411, 0, 10},
-    {"Chinese_PRC_", 0x804, 0, 11},            {"Korean_Wansung_", 0x412, 0, 12},
-    {"Chinese_Taiwan_Stroke_", 0x404, 0, 13},  {"Finnish_Swedish_", 0x40B, 0, 0},
+    {"SQL_Latin1_General_CP1_", 0x409, 52, 0},
+    {"Latin1_General_", 0x409, 0, 0},
+    {"Polish_", 0x415, 0, 1},
+    {"Czech_", 0x405, 0, 1},
+    {"Hungarian_", 0x40E, 0, 1},
+    {"Cyrillic_General_", 0x419, 0, 2},
+    {"Greek_", 0x408, 0, 3},
+    {"Turkish_", 0x41F, 0, 4},
+    {"Hebrew_", 0x40D, 0, 5},
+    {"Arabic_", 0x401, 0, 6},
+    {"Estonian_", 0x425, 0, 7},
+    {"Latvian_", 0x426, 0, 7},
+    {"Lithuanian_", 0x427, 0, 7},
+    {"Vietnamese_", 0x42A, 0, 8},
+    {"Thai_", 0x41E, 0, 9},
+    {"Japanese_", 0x411, 0, 10},
+    {"Chinese_PRC_", 0x804, 0, 11},
+    {"Korean_Wansung_", 0x412, 0, 12},
+    {"Chinese_Taiwan_Stroke_", 0x404, 0, 13},
+    {"Finnish_Swedish_", 0x40B, 0, 0},
     {"French_", 0x40C, 0, 0},
 };
 #define N_FAMILIES (sizeof FAMILIES / sizeof FAMILIES[0])

@@ -449,8 +449,8 @@ format_both(const struct fields *f, int style, const char *fraction, char *buf, 
         return snprintf(buf, n, "%02d:%02d:%02d:%03d", f->hour, f->minute, f->second, f->ms) > 0;
     case 20:
     case 120:
-        return snprintf(buf, n, "%04d-%02d-%02d %02d:%02d:%02d", f->year, f->month, f->day,
-                        f->hour, f->minute, f->second) > 0;
+        return snprintf(buf, n, "%04d-%02d-%02d %02d:%02d:%02d", f->year, f->month, f->day, f->hour,
+                        f->minute, f->second) > 0;
     case 21:
     case 25:
     case 121:

@@ -26,8 +26,8 @@ struct moment {
 enum date_order { DATE_MDY, DATE_DMY, DATE_YMD };
 
 /* Style is CONVERT's; 0 = by the session's order. */
-bool datetime_parse(const char *text, size_t size, enum date_order order, int style,
-                    struct moment *out);
+bool
+datetime_parse(const char *text, size_t size, enum date_order order, int style, struct moment *out);
 
 /* Ticks rounded to a scale of 0..7; may reach TICKS_PER_DAY. */
 int64_t datetime_round(int64_t ticks, int scale);

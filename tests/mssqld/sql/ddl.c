@@ -209,16 +209,17 @@ static int
 new_key(struct session *s, struct database *d, int64_t object_id, const char *table,
         const struct key_def *k, const int *column_ids, bool constraint, bool sqlite_index)
 {
-    int index_id = (int)session_int(s, 0,
-                                    "SELECT count(*) FROM d%d.sys_indexes WHERE object_id = %lld",
-                                    d->id, (long long)object_id) +
-                   (k->primary ? 1 : 2);
+    int index_id =
+        (int)session_int(s, 0, "SELECT count(*) FROM d%d.sys_indexes WHERE object_id = %lld", d->id,
+                         (long long)object_id) +
+        (k->primary ? 1 : 2);
     const char *name = k->name;
     struct sbuf sql = {0};
     int rc;
 
-    while (session_int(s, 0, "SELECT count(*) FROM d%d.sys_indexes WHERE object_id = %lld AND "
-                             "index_id = %d",
+    while (session_int(s, 0,
+                       "SELECT count(*) FROM d%d.sys_indexes WHERE object_id = %lld AND "
+                       "index_id = %d",
                        d->id, (long long)object_id, index_id) > 0)
         index_id++;
     if (name == NULL)
@@ -262,10 +263,11 @@ key_ids(struct session *s, const struct stmt *x, const struct key_def *k, int *i
                               k->columns[i]);
         if (k->primary) {
             if (x->defs[at].null_given && x->defs[at].type.nullable)
-                return sqlerr_set(&s->error, 8111, 16, 1,
-                                  "Cannot define PRIMARY KEY constraint on nullable column in table "
-                                  "'%s'.",
-                                  x->name.object);
+                return sqlerr_set(
+                    &s->error, 8111, 16, 1,
+                    "Cannot define PRIMARY KEY constraint on nullable column in table "
+                    "'%s'.",
+                    x->name.object);
             x->defs[at].type.nullable = false;
         }
         ids[i] = at + 1;
@@ -665,8 +667,7 @@ create_procedure(struct session *s, struct stmt *x)
 static int
 alter_database(struct session *s, const struct stmt *x)
 {
-    struct database *d =
-        x->word == NULL ? s->current : engine_database(s->engine, x->word);
+    struct database *d = x->word == NULL ? s->current : engine_database(s->engine, x->word);
     bool on = strcasecmp(x->text, "ON") == 0;
 
     if (d == NULL)
@@ -701,9 +702,8 @@ ddl_one(struct session *s, struct stmt *x)
         if (!s->sysadmin)
             return sqlerr_set(&s->error, 262, 14, 1,
                               "CREATE DATABASE permission denied in database 'master'.");
-        return outside_transaction(s, "CREATE DATABASE") != 0
-                   ? -1
-                   : engine_create_database(s, x->word);
+        return outside_transaction(s, "CREATE DATABASE") != 0 ? -1
+                                                              : engine_create_database(s, x->word);
     case STMT_DROP_DATABASE:
         for (int i = 0; i < x->n_names && rc == 0; i++)
             if (!x->if_exists || engine_database(s->engine, x->names[i].object) != NULL)
@@ -726,8 +726,7 @@ ddl_one(struct session *s, struct stmt *x)
     case STMT_DROP_TABLE:
     case STMT_DROP_PROC:
         for (int i = 0; i < x->n_names && rc == 0; i++)
-            rc = drop_object(s, &x->names[i], x->kind == STMT_DROP_TABLE ? 'U' : 'P',
-                             x->if_exists);
+            rc = drop_object(s, &x->names[i], x->kind == STMT_DROP_TABLE ? 'U' : 'P', x->if_exists);
         return rc;
     case STMT_CREATE_INDEX:
         return create_index(s, x);

@@ -192,8 +192,8 @@ decimal_multiply(const struct decimal *a, const struct decimal *b, int scale, st
     struct decimal y = *b;
 
     /* 38 + 38 digits do not fit 128 bits: give up the finest digits of the longer one. */
-    while (decimal_digits(x.value) + decimal_digits(y.value) > 38 &&
-           (x.scale > 0 || y.scale > 0) && x.scale + y.scale > scale) {
+    while (decimal_digits(x.value) + decimal_digits(y.value) > 38 && (x.scale > 0 || y.scale > 0) &&
+           x.scale + y.scale > scale) {
         struct decimal *longer = x.scale >= y.scale ? &x : &y;
 
         if (!decimal_rescale(longer, longer->scale - 1))

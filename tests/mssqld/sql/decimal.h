@@ -33,9 +33,9 @@ double decimal_to_double(const struct decimal *d);
 bool decimal_from_double(double f, int scale, struct decimal *out);
 
 /* Results at the given scale; false on overflow.  Division by zero is the caller's check. */
-bool decimal_multiply(const struct decimal *a, const struct decimal *b, int scale,
-                      struct decimal *out);
-bool decimal_divide(const struct decimal *a, const struct decimal *b, int scale,
-                    struct decimal *out);
+bool
+decimal_multiply(const struct decimal *a, const struct decimal *b, int scale, struct decimal *out);
+bool
+decimal_divide(const struct decimal *a, const struct decimal *b, int scale, struct decimal *out);
 
 #endif

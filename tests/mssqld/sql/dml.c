@@ -167,8 +167,8 @@ duplicate(struct session *s, const struct table *t, const struct stored *row)
         (void)sqlerr_set(&s->error, 2627, 14, 1,
                          "Violation of %s constraint '%s'. Cannot insert duplicate key in object "
                          "'%s.%s'. The duplicate key value is (%s).",
-                         hit->primary ? "PRIMARY KEY" : "UNIQUE KEY", hit->name, t->schema,
-                         t->name, text.data);
+                         hit->primary ? "PRIMARY KEY" : "UNIQUE KEY", hit->name, t->schema, t->name,
+                         text.data);
     else
         (void)sqlerr_set(&s->error, 2601, 14, 1,
                          "Cannot insert duplicate key row in object '%s.%s' with unique index "
@@ -203,8 +203,7 @@ prepare_insert(struct session *s, struct table *t)
 
 /* rowid may be of kind NULL: SQLite chooses. */
 static int
-write_row(struct session *s, struct table *t, const struct stored *rowid,
-          const struct stored *row)
+write_row(struct session *s, struct table *t, const struct stored *rowid, const struct stored *row)
 {
     int n = 1;
     int rc;
@@ -222,8 +221,8 @@ write_row(struct session *s, struct table *t, const struct stored *rowid,
 static int64_t
 next_rowversion(struct session *s, struct table *t)
 {
-    int64_t v = session_int(s, 2000, "SELECT v FROM d%d.sys_meta WHERE k = 'rowversion'",
-                            t->db->id) + 1;
+    int64_t v =
+        session_int(s, 2000, "SELECT v FROM d%d.sys_meta WHERE k = 'rowversion'", t->db->id) + 1;
 
     (void)session_sqlf(s, "UPDATE d%d.sys_meta SET v = %lld WHERE k = 'rowversion'", t->db->id,
                        (long long)v);
@@ -242,8 +241,7 @@ store_rowversion(struct session *s, struct table *t, struct arena *a, struct sto
 }
 
 static int
-default_value(struct run *r, struct table *t, struct column *c, struct arena *a,
-              struct stored *out)
+default_value(struct run *r, struct table *t, struct column *c, struct arena *a, struct stored *out)
 {
     struct session *s = r->s;
     struct lexed l = {0};
@@ -287,9 +285,8 @@ take_identity(struct session *s, struct table *t)
 
     if (t->identity_loaded)
         return 0;
-    t->identity_next = session_int(s, c->seed,
-                                   "SELECT v FROM d%d.sys_meta WHERE k = 'identity:%d'", t->db->id,
-                                   t->object_id);
+    t->identity_next = session_int(s, c->seed, "SELECT v FROM d%d.sys_meta WHERE k = 'identity:%d'",
+                                   t->db->id, t->object_id);
     t->identity_loaded = true;
     return 0;
 }
@@ -305,8 +302,7 @@ save_identity(struct session *s, struct table *t)
 
 /* given[i]: column i has a value already; the rest come from identity, rowversion, defaults. */
 static int
-complete_row(struct run *r, struct table *t, const bool *given, struct arena *a,
-             struct stored *row)
+complete_row(struct run *r, struct table *t, const bool *given, struct arena *a, struct stored *row)
 {
     struct session *s = r->s;
     int64_t me = (int64_t)t->db->id << 32 | t->object_id;
@@ -318,9 +314,8 @@ complete_row(struct run *r, struct table *t, const bool *given, struct arena *a,
             if (take_identity(s, t) != 0)
                 return -1;
             if (given[i]) {
-                if (s->identity_insert == me &&
-                    (c->increment > 0 ? row[i].i >= t->identity_next
-                                      : row[i].i <= t->identity_next))
+                if (s->identity_insert == me && (c->increment > 0 ? row[i].i >= t->identity_next
+                                                                  : row[i].i <= t->identity_next))
                     t->identity_next = row[i].i + c->increment;
             } else {
                 struct sql_type whole = type_make(SQL_BIGINT);
@@ -746,9 +741,9 @@ dml_delete(struct run *r, struct stmt *x, int64_t *rows)
         rc = query_table_rows(s, r->frame, &p->arena, t, x->select->where, x->expr, NULL, NULL, 0,
                               &p->query);
         if (rc == 0)
-            p->values.stmt = session_prepare(
-                s, arena_printf(&p->arena, "DELETE FROM d%d.t%d WHERE rowid = ?1", t->db->id,
-                                t->object_id));
+            p->values.stmt =
+                session_prepare(s, arena_printf(&p->arena, "DELETE FROM d%d.t%d WHERE rowid = ?1",
+                                                t->db->id, t->object_id));
         if (rc != 0 || p->values.stmt == NULL)
             return -1;
         p->made = true;

@@ -27,18 +27,16 @@ void
 emit_as(struct binder *b, struct sbuf *o, const struct expr *x, const struct sql_type *to)
 {
     const struct sql_type *from = &x->type;
-    bool length = (type_is_text(to->base) || type_is_binary(to->base)) &&
-                  to->length != SQL_LENGTH_MAX &&
-                  (from->length == SQL_LENGTH_MAX || from->length > to->length ||
-                   to->base != from->base);
+    bool length =
+        (type_is_text(to->base) || type_is_binary(to->base)) && to->length != SQL_LENGTH_MAX &&
+        (from->length == SQL_LENGTH_MAX || from->length > to->length || to->base != from->base);
 
     if (x->kind == EXPR_NULL) {
         sbuf_add(o, "NULL");
         return;
     }
-    if (type_same_store(from, to) && !length && (!type_is_text(to->base) ||
-                                                 type_is_wide(to->base) ||
-                                                 !type_is_wide(from->base)) &&
+    if (type_same_store(from, to) && !length &&
+        (!type_is_text(to->base) || type_is_wide(to->base) || !type_is_wide(from->base)) &&
         !(type_is_decimal(to->base) && from->precision > to->precision) &&
         (!type_is_datetime(to->base) || to->base == from->base) &&
         !(type_is_time(to->base) && from->scale > to->scale) &&

@@ -14,7 +14,8 @@
 static const char SERVER_TABLES[] =
     "CREATE TABLE IF NOT EXISTS srv_databases (id INTEGER PRIMARY KEY, name TEXT UNIQUE, "
     "created INT, fork BLOB, broker BLOB, cdc INT, snapshot INT, rcsi INT);"
-    "CREATE TABLE IF NOT EXISTS srv_logins (id INTEGER PRIMARY KEY, name TEXT COLLATE NOCASE UNIQUE, "
+    "CREATE TABLE IF NOT EXISTS srv_logins (id INTEGER PRIMARY KEY, name TEXT COLLATE NOCASE "
+    "UNIQUE, "
     "password TEXT, sysadmin INT, database TEXT)";
 
 struct database *

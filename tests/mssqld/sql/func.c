@@ -33,10 +33,8 @@ func_context(sqlite3_context *c)
     struct session *s = func_session(c);
 
     arena_reset(&s->fn_arena);
-    return (struct value_context){.arena = &s->fn_arena,
-                                  .e = &s->fn_error,
-                                  .mode = VALUE_CAST,
-                                  .order = s->date_order};
+    return (struct value_context){
+        .arena = &s->fn_arena, .e = &s->fn_error, .mode = VALUE_CAST, .order = s->date_order};
 }
 
 void
@@ -155,9 +153,10 @@ arith_decimal(struct sqlerr *e, int op, struct decimal a, struct decimal b,
 
         ok = decimal_rescale(&a, scale) && decimal_rescale(&b, scale);
         out->scale = scale;
-        out->value = op == '+' ? a.value + b.value : op == '-' ? a.value - b.value
-                                                  : ok         ? a.value % b.value
-                                                               : 0;
+        out->value = op == '+'   ? a.value + b.value
+                     : op == '-' ? a.value - b.value
+                     : ok        ? a.value % b.value
+                                 : 0;
         ok = ok && decimal_rescale(out, t->scale);
     }
     if (!ok || (out->value != 0 && decimal_digits(out->value) > t->precision))
@@ -224,8 +223,7 @@ arith_time(const struct value_context *x, int op, const struct sql_type *ta, str
         return -1;
     r = *b;
     if (type_is_time(tb->base) || type_is_text(tb->base)) {
-        if (value_convert(x, tb, b, &moment, &r) != 0 ||
-            value_convert(x, &moment, &r, &f, &r) != 0)
+        if (value_convert(x, tb, b, &moment, &r) != 0 || value_convert(x, &moment, &r, &f, &r) != 0)
             return -1;
     } else if (value_convert(x, tb, b, &f, &r) != 0) {
         return -1;
@@ -491,8 +489,8 @@ total_result(sqlite3_context *c, bool average)
     }
     d.value = t->exact;
     d.scale = from.base == SQL_MONEY || from.base == SQL_SMALLMONEY ? 4
-              : type_is_decimal(from.base)                         ? from.scale
-                                                                   : 0;
+              : type_is_decimal(from.base)                          ? from.scale
+                                                                    : 0;
     if (average && type_is_decimal(to.base)) {
         struct decimal count = {t->n, 0};
 
@@ -501,10 +499,10 @@ total_result(sqlite3_context *c, bool average)
     } else if (average) {
         d.value /= t->n;
     }
-    if (type_is_decimal(to.base) ? d.value >= decimal_power(38) || d.value <= -decimal_power(38)
-                                 : d.value > INT64_MAX || d.value < INT64_MIN ||
-                                       (to.base == SQL_INT &&
-                                        (d.value > INT32_MAX || d.value < INT32_MIN))) {
+    if (type_is_decimal(to.base)
+            ? d.value >= decimal_power(38) || d.value <= -decimal_power(38)
+            : d.value > INT64_MAX || d.value < INT64_MIN ||
+                  (to.base == SQL_INT && (d.value > INT32_MAX || d.value < INT32_MIN))) {
         (void)sqlerr_overflow(x.e, type_name(to.base));
         func_fail(c);
         return;
@@ -532,10 +530,9 @@ void
 func_add(struct session *s, const struct func *list, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        CHECK(sqlite3_create_function_v2(
-                  s->db, list[i].name, list[i].n_args,
-                  SQLITE_UTF8 | (list[i].varies ? 0 : SQLITE_DETERMINISTIC), s, list[i].call, NULL,
-                  NULL, NULL) == SQLITE_OK);
+        CHECK(sqlite3_create_function_v2(s->db, list[i].name, list[i].n_args,
+                                         SQLITE_UTF8 | (list[i].varies ? 0 : SQLITE_DETERMINISTIC),
+                                         s, list[i].call, NULL, NULL, NULL) == SQLITE_OK);
 }
 
 void

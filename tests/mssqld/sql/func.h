@@ -6,7 +6,7 @@
 
 struct func {
     const char *name;
-    int n_args; /* -1 = any */
+    int n_args;  /* -1 = any */
     bool varies; /* not a pure function of its arguments */
     void (*call)(sqlite3_context *c, int n, sqlite3_value **v);
 };

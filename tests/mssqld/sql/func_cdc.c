@@ -158,10 +158,11 @@ ordinal_sql(struct session *s, char *sql, size_t size)
     if (!cdc_table(s, s->current, "change_tables", ct, sizeof ct) ||
         !cdc_table(s, s->current, "captured_columns", cc, sizeof cc))
         return false;
-    (void)snprintf(sql, size,
-                   "SELECT b.c5 FROM %s a JOIN %s b ON b.c1 = a.c1 WHERE a.c4 = ?1 COLLATE MSCI AND "
-                   "b.c2 = ?2 COLLATE MSCI",
-                   ct, cc);
+    (void)snprintf(
+        sql, size,
+        "SELECT b.c5 FROM %s a JOIN %s b ON b.c1 = a.c1 WHERE a.c4 = ?1 COLLATE MSCI AND "
+        "b.c2 = ?2 COLLATE MSCI",
+        ct, cc);
     return true;
 }
 
@@ -266,8 +267,8 @@ fn_lsn_number(sqlite3_context *c, int n, sqlite3_value **v)
         vlf = vlf * 256 + p[i];
         block = block * 256 + p[4 + i];
     }
-    value_set_decimal(&out, vlf * decimal_power(15) + block * decimal_power(5) + (p[8] * 256 + p[9]) +
-                                sqlite3_value_int(v[1]));
+    value_set_decimal(&out, vlf * decimal_power(15) + block * decimal_power(5) +
+                                (p[8] * 256 + p[9]) + sqlite3_value_int(v[1]));
     func_result(c, &t, &out);
 }
 

@@ -7,8 +7,7 @@
 #include "tests/mssqld/sql/func.h"
 #include "tests/mssqld/sql/security.h"
 
-#define META(name)                                                                                 \
-    static void name(sqlite3_context *c, int n, sqlite3_value **v)
+#define META(name) static void name(sqlite3_context *c, int n, sqlite3_value **v)
 
 /* Functions run inside a statement: the catalog is read by statements beside it. */
 static struct database *
@@ -202,8 +201,8 @@ META(fn_type_id)
 
     (void)n;
     if (type_by_name(func_arg(v[0]), &t))
-        sqlite3_result_int(c, strcasecmp(func_arg(v[0]), "sysname") == 0 ? 256
-                                                                         : type_user_id(t.base));
+        sqlite3_result_int(c,
+                           strcasecmp(func_arg(v[0]), "sysname") == 0 ? 256 : type_user_id(t.base));
 }
 
 static const struct column *
@@ -405,8 +404,9 @@ META(fn_has_perms_by_name)
     (void)func_context(c);
     if (sqlite3_value_type(v[0]) == SQLITE_NULL || strcasecmp(class, "DATABASE") == 0 ||
         sqlite3_value_type(v[1]) == SQLITE_NULL) {
-        sqlite3_result_int(c, s->sysadmin || (sqlite3_value_type(v[1]) != SQLITE_NULL &&
-                                              security_allowed_id(s, s->current, 0, 0, permission)));
+        sqlite3_result_int(c,
+                           s->sysadmin || (sqlite3_value_type(v[1]) != SQLITE_NULL &&
+                                           security_allowed_id(s, s->current, 0, 0, permission)));
         return;
     }
     if (strcasecmp(class, "SCHEMA") == 0) {
@@ -520,9 +520,9 @@ META(fn_ident_current)
     t = find_object(s, func_arg(v[0]));
     if (t != NULL && t->identity >= 0) {
         const struct column *col = &t->columns[t->identity];
-        int64_t next = session_int(s, col->seed,
-                                   "SELECT v FROM d%d.sys_meta WHERE k = 'identity:%d'", t->db->id,
-                                   t->object_id);
+        int64_t next =
+            session_int(s, col->seed, "SELECT v FROM d%d.sys_meta WHERE k = 'identity:%d'",
+                        t->db->id, t->object_id);
 
         identity_result(c, next == col->seed ? next : next - col->increment);
     }

@@ -223,9 +223,8 @@ find(const char *s, size_t n, const char *what, size_t m, size_t from)
 {
     for (size_t i = from; m > 0 && i + m <= n; i++)
         if (((unsigned char)s[i] & 0xC0) != 0x80 &&
-            (memcmp(s + i, what, m) == 0 ||
-             (s[i + m - 1] != ' ' && what[m - 1] != ' ' &&
-              collation_compare_ci(s + i, m, what, m) == 0)))
+            (memcmp(s + i, what, m) == 0 || (s[i + m - 1] != ' ' && what[m - 1] != ' ' &&
+                                             collation_compare_ci(s + i, m, what, m) == 0)))
             return (ptrdiff_t)i;
     return -1;
 }

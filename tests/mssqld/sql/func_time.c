@@ -3,7 +3,22 @@
 
 #include "tests/mssqld/sql/func.h"
 
-enum part { YEAR, QUARTER, MONTH, DAYOFYEAR, DAY, WEEK, WEEKDAY, HOUR, MINUTE, SECOND, MS, US, NS, NONE };
+enum part {
+    YEAR,
+    QUARTER,
+    MONTH,
+    DAYOFYEAR,
+    DAY,
+    WEEK,
+    WEEKDAY,
+    HOUR,
+    MINUTE,
+    SECOND,
+    MS,
+    US,
+    NS,
+    NONE
+};
 
 static enum part
 part_of(const char *word)
@@ -12,14 +27,22 @@ part_of(const char *word)
         const char *word;
         enum part part;
     } WORDS[] = {
-        {"year", YEAR},       {"yy", YEAR},       {"yyyy", YEAR},     {"quarter", QUARTER},
-        {"qq", QUARTER},      {"q", QUARTER},     {"month", MONTH},   {"mm", MONTH},
-        {"m", MONTH},         {"dayofyear", DAYOFYEAR}, {"dy", DAYOFYEAR}, {"y", DAYOFYEAR},
-        {"day", DAY},         {"dd", DAY},        {"d", DAY},         {"week", WEEK},
-        {"wk", WEEK},         {"ww", WEEK},       {"weekday", WEEKDAY}, {"dw", WEEKDAY},
-        {"hour", HOUR},       {"hh", HOUR},       {"minute", MINUTE}, {"mi", MINUTE},
-        {"n", MINUTE},        {"second", SECOND}, {"ss", SECOND},     {"s", SECOND},
-        {"millisecond", MS},  {"ms", MS},         {"microsecond", US}, {"mcs", US},
+        {"year", YEAR},       {"yy", YEAR},
+        {"yyyy", YEAR},       {"quarter", QUARTER},
+        {"qq", QUARTER},      {"q", QUARTER},
+        {"month", MONTH},     {"mm", MONTH},
+        {"m", MONTH},         {"dayofyear", DAYOFYEAR},
+        {"dy", DAYOFYEAR},    {"y", DAYOFYEAR},
+        {"day", DAY},         {"dd", DAY},
+        {"d", DAY},           {"week", WEEK},
+        {"wk", WEEK},         {"ww", WEEK},
+        {"weekday", WEEKDAY}, {"dw", WEEKDAY},
+        {"hour", HOUR},       {"hh", HOUR},
+        {"minute", MINUTE},   {"mi", MINUTE},
+        {"n", MINUTE},        {"second", SECOND},
+        {"ss", SECOND},       {"s", SECOND},
+        {"millisecond", MS},  {"ms", MS},
+        {"microsecond", US},  {"mcs", US},
         {"nanosecond", NS},   {"ns", NS},
     };
 
@@ -63,8 +86,8 @@ part_ticks(enum part p)
 static void
 bad_part(sqlite3_context *c, const char *word, const char *function)
 {
-    (void)sqlerr_set(&func_session(c)->fn_error, 155, 15, 1,
-                     "'%s' is not a recognized %s option.", word, function);
+    (void)sqlerr_set(&func_session(c)->fn_error, 155, 15, 1, "'%s' is not a recognized %s option.",
+                     word, function);
     func_fail(c);
 }
 
@@ -281,8 +304,7 @@ fn_eomonth(sqlite3_context *c, int n, sqlite3_value **v)
     if (func_any_null(1, v))
         return;
     datetime_civil(days, &y, &m, &d);
-    sqlite3_result_int64(c, (m == 12 ? datetime_days(y, 12, 31)
-                                     : datetime_days(y, m + 1, 1) - 1));
+    sqlite3_result_int64(c, (m == 12 ? datetime_days(y, 12, 31) : datetime_days(y, m + 1, 1) - 1));
 }
 
 static void

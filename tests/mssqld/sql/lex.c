@@ -153,9 +153,9 @@ key_equal_before(struct lexer *l, const struct literal *lit)
         bool same = all[i].lifted && all[i].type.base == lit->type.base;
 
         if (same && (type_is_text(lit->type.base) || type_is_binary(lit->type.base)))
-            same = all[i].value.bytes.size == lit->value.bytes.size &&
-                   memcmp(all[i].value.bytes.data, lit->value.bytes.data,
-                          lit->value.bytes.size) == 0;
+            same =
+                all[i].value.bytes.size == lit->value.bytes.size &&
+                memcmp(all[i].value.bytes.data, lit->value.bytes.data, lit->value.bytes.size) == 0;
         else if (same && type_is_decimal(lit->type.base))
             same = all[i].value.dec.magnitude == lit->value.dec.magnitude;
         else if (same && lit->type.base == SQL_INT)
@@ -211,8 +211,9 @@ string_literal(struct lexer *l, bool wide)
     units = wide ? utf_units(text, size) : size;
     lit->type = type_make(wide ? SQL_NVARCHAR : SQL_VARCHAR);
     lit->type.nullable = false;
-    lit->type.length = units == 0 ? 1 : units > (wide ? 4000U : 8000U) ? SQL_LENGTH_MAX
-                                                                         : (int32_t)units;
+    lit->type.length = units == 0                       ? 1
+                       : units > (wide ? 4000U : 8000U) ? SQL_LENGTH_MAX
+                                                        : (int32_t)units;
     lit->value.bytes.data = text;
     lit->value.bytes.size = size;
     /* key_literal looks at the token before this one */
@@ -356,8 +357,7 @@ operator_token(struct lexer *l)
 
     if ((p[0] == '<' && (p[1] == '=' || p[1] == '>')) || (p[0] == '>' && p[1] == '=') ||
         (p[0] == '!' && (p[1] == '=' || p[1] == '<' || p[1] == '>')) ||
-        (p[0] == ':' && p[1] == ':') ||
-        (p[1] == '=' && strchr("+-*/%&|^", p[0]) != NULL))
+        (p[0] == ':' && p[1] == ':') || (p[1] == '=' && strchr("+-*/%&|^", p[0]) != NULL))
         op = OP2((unsigned char)p[0], (unsigned char)p[1]);
     l->i += op > 255 ? 2 : 1;
     t = push_token(l, TOKEN_OP, start);

@@ -14,7 +14,7 @@ int parse_var_list(const struct lexed *tokens, struct arena *a, struct var_def *
                    struct sqlerr *e);
 
 /* One scalar expression: DEFAULT and computed columns. */
-int parse_single_expr(const struct lexed *tokens, struct arena *a, struct expr **out,
-                      struct sqlerr *e);
+int
+parse_single_expr(const struct lexed *tokens, struct arena *a, struct expr **out, struct sqlerr *e);
 
 #endif

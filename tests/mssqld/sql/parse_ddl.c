@@ -93,8 +93,8 @@ table_constraint(struct parser *p, struct stmt *s)
     } else if (accept_word(p, "CHECK")) {
         return skip_group(p);
     } else if (accept_word(p, "FOREIGN")) {
-        if (expect_word(p, "KEY") != 0 || skip_group(p) != 0 ||
-            expect_word(p, "REFERENCES") != 0 || parse_name(p, &(struct name){0}) != 0)
+        if (expect_word(p, "KEY") != 0 || skip_group(p) != 0 || expect_word(p, "REFERENCES") != 0 ||
+            parse_name(p, &(struct name){0}) != 0)
             return -1;
         return at_op(p, '(') ? skip_group(p) : 0;
     } else {
@@ -452,9 +452,9 @@ parse_drop(struct parser *p)
         const char *word;
         enum stmt_kind kind;
     } KINDS[] = {
-        {"DATABASE", STMT_DROP_DATABASE}, {"SCHEMA", STMT_DROP_SCHEMA}, {"TABLE", STMT_DROP_TABLE},
+        {"DATABASE", STMT_DROP_DATABASE}, {"SCHEMA", STMT_DROP_SCHEMA},  {"TABLE", STMT_DROP_TABLE},
         {"INDEX", STMT_DROP_INDEX},       {"PROCEDURE", STMT_DROP_PROC}, {"PROC", STMT_DROP_PROC},
-        {"LOGIN", STMT_DROP_LOGIN},       {"USER", STMT_DROP_USER},     {"ROLE", STMT_DROP_USER},
+        {"LOGIN", STMT_DROP_LOGIN},       {"USER", STMT_DROP_USER},      {"ROLE", STMT_DROP_USER},
     };
     struct stmt *s = NULL;
 

@@ -3,18 +3,20 @@
 #include "tests/mssqld/sql/parser.h"
 
 static const char *const RESERVED[] = {
-    "ADD",       "ALL",       "ALTER",    "AND",      "AS",       "ASC",     "BEGIN",   "BETWEEN",
-    "BREAK",     "BY",        "CASE",     "CHECK",    "CLOSE",    "COLLATE", "COMMIT",  "CONSTRAINT",
-    "CONTINUE",  "CREATE",    "CROSS",    "DECLARE",  "DEFAULT",  "DELETE",  "DENY",    "DESC",
-    "DISTINCT",  "DROP",      "ELSE",     "END",      "EXCEPT",   "EXEC",    "EXECUTE", "EXISTS",
-    "FETCH",     "FOR",       "FOREIGN",  "FROM",     "FULL",     "GOTO",    "GRANT",   "GROUP",
-    "HAVING",    "IF",        "IN",       "INDEX",    "INNER",    "INSERT",  "INTERSECT", "INTO",
-    "IS",        "JOIN",      "KEY",      "LEFT",     "LIKE",     "NOT",     "NULL",    "OF",
-    "OFF",       "ON",        "OPEN",     "OPTION",   "OR",       "ORDER",   "OUTER",   "OVER",
-    "PRIMARY",   "PRINT",     "PROC",     "PROCEDURE", "RAISERROR", "RETURN", "REVOKE", "RIGHT",
-    "ROLLBACK",  "SAVE",      "SELECT",   "SET",      "TABLE",    "THEN",    "TO",      "TOP",
-    "TRAN",      "TRANSACTION", "TRUNCATE", "UNION",  "UNIQUE",   "UPDATE",  "USE",     "VALUES",
-    "WAITFOR",   "WHEN",      "WHERE",    "WHILE",    "WITH",
+    "ADD",     "ALL",        "ALTER",    "AND",      "AS",          "ASC",       "BEGIN",
+    "BETWEEN", "BREAK",      "BY",       "CASE",     "CHECK",       "CLOSE",     "COLLATE",
+    "COMMIT",  "CONSTRAINT", "CONTINUE", "CREATE",   "CROSS",       "DECLARE",   "DEFAULT",
+    "DELETE",  "DENY",       "DESC",     "DISTINCT", "DROP",        "ELSE",      "END",
+    "EXCEPT",  "EXEC",       "EXECUTE",  "EXISTS",   "FETCH",       "FOR",       "FOREIGN",
+    "FROM",    "FULL",       "GOTO",     "GRANT",    "GROUP",       "HAVING",    "IF",
+    "IN",      "INDEX",      "INNER",    "INSERT",   "INTERSECT",   "INTO",      "IS",
+    "JOIN",    "KEY",        "LEFT",     "LIKE",     "NOT",         "NULL",      "OF",
+    "OFF",     "ON",         "OPEN",     "OPTION",   "OR",          "ORDER",     "OUTER",
+    "OVER",    "PRIMARY",    "PRINT",    "PROC",     "PROCEDURE",   "RAISERROR", "RETURN",
+    "REVOKE",  "RIGHT",      "ROLLBACK", "SAVE",     "SELECT",      "SET",       "TABLE",
+    "THEN",    "TO",         "TOP",      "TRAN",     "TRANSACTION", "TRUNCATE",  "UNION",
+    "UNIQUE",  "UPDATE",     "USE",      "VALUES",   "WAITFOR",     "WHEN",      "WHERE",
+    "WHILE",   "WITH",
 };
 
 bool
@@ -494,8 +496,8 @@ parse_sum(struct parser *p)
 {
     struct expr *x = parse_term(p);
 
-    while (x != NULL && (at_op(p, '+') || at_op(p, '-') || at_op(p, '&') || at_op(p, '|') ||
-                         at_op(p, '^'))) {
+    while (x != NULL &&
+           (at_op(p, '+') || at_op(p, '-') || at_op(p, '&') || at_op(p, '|') || at_op(p, '^'))) {
         int op = p->t++->op;
         struct expr *right = parse_term(p);
 
@@ -592,9 +594,9 @@ parse_predicate(struct parser *p)
         x->negated = negated;
         return x;
     }
-    negated = at_word(p, "NOT") && (strcasecmp(p->t[1].text, "IN") == 0 ||
-                                    strcasecmp(p->t[1].text, "LIKE") == 0 ||
-                                    strcasecmp(p->t[1].text, "BETWEEN") == 0);
+    negated = at_word(p, "NOT") &&
+              (strcasecmp(p->t[1].text, "IN") == 0 || strcasecmp(p->t[1].text, "LIKE") == 0 ||
+               strcasecmp(p->t[1].text, "BETWEEN") == 0);
     if (negated)
         p->t++;
     if (accept_word(p, "IN"))

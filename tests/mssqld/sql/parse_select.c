@@ -169,8 +169,7 @@ parse_from(struct parser *p)
         j->left = f;
         if ((j->right = parse_source(p)) == NULL)
             return NULL;
-        if (kind != JOIN_CROSS &&
-            (expect_word(p, "ON") != 0 || (j->on = parse_expr(p)) == NULL))
+        if (kind != JOIN_CROSS && (expect_word(p, "ON") != 0 || (j->on = parse_expr(p)) == NULL))
             return NULL;
         f = j;
     }

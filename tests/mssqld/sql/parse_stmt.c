@@ -229,8 +229,7 @@ parse_set(struct parser *p)
         p->t++;
         s->text = arena_printf(p->arena, "-%s", p->t++->text);
     } else {
-        s->text = p->t->kind == TOKEN_LITERAL || p->t->kind == TOKEN_WORD ||
-                          p->t->kind == TOKEN_VAR
+        s->text = p->t->kind == TOKEN_LITERAL || p->t->kind == TOKEN_WORD || p->t->kind == TOKEN_VAR
                       ? p->t++->text
                       : "";
     }
@@ -509,11 +508,8 @@ int
 parse_batch(const char *text, const struct lexed *tokens, struct arena *a, struct stmt **out,
             struct sqlerr *e)
 {
-    struct parser p = {.text = text,
-                       .t = tokens->tokens,
-                       .literals = tokens->literals,
-                       .arena = a,
-                       .e = e};
+    struct parser p = {
+        .text = text, .t = tokens->tokens, .literals = tokens->literals, .arena = a, .e = e};
 
     e->number = 0;
     *out = parse_statements(&p, false);
@@ -537,8 +533,7 @@ parse_var_list(const struct lexed *tokens, struct arena *a, struct var_def **out
 }
 
 int
-parse_single_expr(const struct lexed *tokens, struct arena *a, struct expr **out,
-                  struct sqlerr *e)
+parse_single_expr(const struct lexed *tokens, struct arena *a, struct expr **out, struct sqlerr *e)
 {
     struct parser p = {.t = tokens->tokens, .literals = tokens->literals, .arena = a, .e = e};
 

@@ -9,16 +9,16 @@ struct plan {
     uint64_t version;
     const struct database *database;
     bool made;
-    struct query query;       /* SELECT; rows of UPDATE, DELETE, INSERT ... SELECT */
-    struct query values;      /* INSERT ... VALUES with expressions */
-    struct query conditions;  /* IF, WHILE, SET, PRINT */
+    struct query query;      /* SELECT; rows of UPDATE, DELETE, INSERT ... SELECT */
+    struct query values;     /* INSERT ... VALUES with expressions */
+    struct query conditions; /* IF, WHILE, SET, PRINT */
     struct table *table;
     struct arena arena;
-    int *targets;             /* table positions of INSERT's values */
+    int *targets; /* table positions of INSERT's values */
     int n_targets;
-    struct sql_type *types;   /* common types of INSERT ... VALUES columns */
-    bool plain_values;        /* literals, NULL and DEFAULT only */
-    struct plan *next;        /* all plans of a batch */
+    struct sql_type *types; /* common types of INSERT ... VALUES columns */
+    bool plain_values;      /* literals, NULL and DEFAULT only */
+    struct plan *next;      /* all plans of a batch */
 };
 
 struct plan_entry {

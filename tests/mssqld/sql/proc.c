@@ -195,6 +195,6 @@ proc_call(struct session *s, const struct proc_call *call, int32_t *status)
     if (s->error.number != 0)
         return -1;
     return sqlerr_set(&s->error, 2812, 16, 62, "Could not find stored procedure '%s%s%s'.",
-                      lookup.schema != NULL ? lookup.schema : "",
-                      lookup.schema != NULL ? "." : "", name);
+                      lookup.schema != NULL ? lookup.schema : "", lookup.schema != NULL ? "." : "",
+                      name);
 }

@@ -22,8 +22,7 @@ run_message(struct session *s, const struct sqlerr *e)
     if (s->sink == NULL)
         return 0;
     if (s->sink->message(s->sink->arg, e->number, e->state, e->severity, e->text,
-                         s->frame != NULL && s->frame->procedure != NULL ? s->frame->procedure
-                                                                         : "",
+                         s->frame != NULL && s->frame->procedure != NULL ? s->frame->procedure : "",
                          e->line > 0 ? e->line : 1) != 0) {
         s->peer_gone = true;
         return -1;
@@ -173,9 +172,8 @@ declare(struct frame *f, const struct stmt *x)
         if (x->kind == STMT_DECLARE)
             for (int i = 0; i < x->n_vars; i++) {
                 f->vars = arena_push(f->arena, f->vars, f->n_vars, sizeof *f->vars);
-                f->vars[f->n_vars] = (struct variable){.name = x->vars[i].name,
-                                                       .type = x->vars[i].type,
-                                                       .value = {.is_null = true}};
+                f->vars[f->n_vars] = (struct variable){
+                    .name = x->vars[i].name, .type = x->vars[i].type, .value = {.is_null = true}};
                 f->n_vars++;
             }
         if (x->kind == STMT_CREATE_PROC)

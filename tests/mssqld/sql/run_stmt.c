@@ -103,8 +103,8 @@ query_start(struct session *s, struct query *q)
 static void
 keep(struct run *r, const struct sql_type *t, struct sql_value *v)
 {
-    if (!v->is_null && (type_is_text(t->base) || type_is_binary(t->base) ||
-                        t->base == SQL_UNIQUEIDENTIFIER))
+    if (!v->is_null &&
+        (type_is_text(t->base) || type_is_binary(t->base) || t->base == SQL_UNIQUEIDENTIFIER))
         v->bytes.data = arena_dup(r->frame->arena, v->bytes.data, v->bytes.size);
     if (!v->is_null && t->base == SQL_VARIANT) {
         struct sql_type *type = arena_dup(r->frame->arena, v->variant.type, sizeof *type);
@@ -126,8 +126,7 @@ scalar_once(struct run *r, struct query *q, struct sql_value *out)
         int step = sqlite3_step(q->stmt);
 
         if (step == SQLITE_ROW) {
-            value_load(&q->columns[0].type, sqlite3_column_value(q->stmt, 0), r->frame->arena,
-                       out);
+            value_load(&q->columns[0].type, sqlite3_column_value(q->stmt, 0), r->frame->arena, out);
             keep(r, &q->columns[0].type, out);
             rc = 0;
         } else {
@@ -467,8 +466,9 @@ run_raiserror(struct run *r, struct stmt *x)
         return -1;
     if (type_is_integer(type.base)) {
         number = (int32_t)v[0].i;
-        sbuf_fmt(&out, "Error %d, severity %lld, state %lld was raised, but no message with that "
-                       "error number was found in sys.messages.",
+        sbuf_fmt(&out,
+                 "Error %d, severity %lld, state %lld was raised, but no message with that "
+                 "error number was found in sys.messages.",
                  number, (long long)v[1].i, (long long)v[2].i);
         rc = 0;
     } else {
@@ -478,7 +478,10 @@ run_raiserror(struct run *r, struct stmt *x)
                             &out);
     }
     if (rc == 0) {
-        (void)sqlerr_set(&e, number, (uint8_t)(v[1].i < 0 ? 0 : v[1].i > 25 ? 25 : v[1].i),
+        (void)sqlerr_set(&e, number,
+                         (uint8_t)(v[1].i < 0    ? 0
+                                   : v[1].i > 25 ? 25
+                                                 : v[1].i),
                          (uint8_t)v[2].i, "%s", out.data);
         if (e.severity > 10) {
             r->s->error = e;

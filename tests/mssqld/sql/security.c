@@ -49,8 +49,8 @@ principal_id(struct session *s, struct database *d, const char *name, const char
 
     if (session_attach(s, d) != 0)
         return -1;
-    (void)snprintf(sql, sizeof sql,
-                   "SELECT principal_id FROM d%d.sys_principals WHERE %s = ?1", d->id, by);
+    (void)snprintf(sql, sizeof sql, "SELECT principal_id FROM d%d.sys_principals WHERE %s = ?1",
+                   d->id, by);
     q = session_prepare(s, sql);
     if (q == NULL)
         return -1;
@@ -180,8 +180,9 @@ int
 security_create_login(struct session *s, const struct stmt *x)
 {
     if (!s->sysadmin)
-        return sqlerr_set(&s->error, 15247, 16, 1, "User does not have permission to perform this "
-                                                   "action.");
+        return sqlerr_set(&s->error, 15247, 16, 1,
+                          "User does not have permission to perform this "
+                          "action.");
     if (server_statement(s,
                          "INSERT INTO srv_logins(name, password, sysadmin, database) "
                          "VALUES (?1,?2,0,?3)",

@@ -112,12 +112,12 @@ detach_others(struct session *s)
     plan_forget(s);
     catalog_forget(s);
     for (int i = 0; i < ATTACH_MAX; i++) {
-        struct database *d = s->attached_high[i];
+        struct database *d = s->attached[i];
 
-        if (d == NULL || d == s->current || d->id == DB_MASTER)
+        if (d == NULL || d == s->current || d->id == DB_MASTER || d->id == DB_MSDB)
             continue;
         if (session_sqlf(s, "DETACH d%d", d->id) == 0)
-            s->attached_high[i] = NULL;
+            s->attached[i] = NULL;
     }
 }
 
@@ -129,27 +129,31 @@ session_attach(struct session *s, struct database *d)
     int rc;
 
     for (int i = 0; i < ATTACH_MAX; i++) {
-        if (s->attached_high[i] == d)
+        if (s->attached[i] == d)
             return 0;
-        if (s->attached_high[i] == NULL && slot < 0)
+        if (s->attached[i] == NULL && slot < 0)
             slot = i;
     }
     if (slot < 0) {
         detach_others(s);
         for (int i = ATTACH_MAX - 1; i >= 0; i--)
-            slot = s->attached_high[i] == NULL ? i : slot;
+            slot = s->attached[i] == NULL ? i : slot;
     }
     if (slot < 0)
         return sqlerr_set(&s->error, 701, 17, 1, "Too many databases in one transaction.");
-    sql = sqlite3_mprintf("ATTACH %Q AS d%d; PRAGMA d%d.synchronous=OFF; "
-                          "PRAGMA d%d.cache_size=-16384; PRAGMA d%d.secure_delete=OFF; "
-                          "PRAGMA d%d.mmap_size=1073741824",
-                          d->path, d->id, d->id, d->id, d->id, d->id);
+    sql = sqlite3_mprintf("ATTACH %Q AS d%d", d->path, d->id);
     CHECK(sql != NULL);
     rc = session_sql(s, sql);
     sqlite3_free(sql);
-    if (rc == 0)
-        s->attached_high[slot] = d;
+    if (rc != 0)
+        return -1;
+    s->attached[slot] = d;
+    /* Not to be set inside a transaction; without them it is only slower. */
+    if (sqlite3_get_autocommit(s->db) != 0)
+        rc = session_sqlf(s,
+                          "PRAGMA d%d.synchronous=OFF; PRAGMA d%d.cache_size=-16384; "
+                          "PRAGMA d%d.secure_delete=OFF; PRAGMA d%d.mmap_size=1073741824",
+                          d->id, d->id, d->id, d->id);
     return rc;
 }
 
@@ -238,7 +242,8 @@ session_open(struct engine *engine, const struct login_request *login, uint16_t 
                    "Cannot open database \"%s\" requested by the login. The login failed.", want);
     free(database);
     if (d == NULL || session_attach(s, engine_database_id(engine, DB_MASTER)) != 0 ||
-        session_attach(s, d) != 0 || (d->id != DB_MASTER && !security_may_enter(s, d))) {
+        session_attach(s, engine_database_id(engine, DB_MSDB)) != 0 || session_attach(s, d) != 0 ||
+        (d->id != DB_MASTER && !security_may_enter(s, d))) {
         (void)refuse(sink, 4060, 1, 11, text);
         (void)snprintf(text, sizeof text, "Login failed for user '%s'.", login->user);
         (void)refuse(sink, 18456, 1, 14, text);

@@ -46,7 +46,7 @@ struct database {
 };
 
 struct engine {
-    pthread_mutex_t mutex; /* databases, sessions, writers, master */
+    pthread_mutex_t mutex;  /* databases, sessions, writers, master */
     pthread_cond_t changed; /* a writer let go */
     char *directory;
     char *sa_password;
@@ -82,7 +82,13 @@ struct frame {
     bool has_return;
 };
 
-enum isolation { ISO_READ_UNCOMMITTED, ISO_READ_COMMITTED, ISO_REPEATABLE, ISO_SERIALIZABLE, ISO_SNAPSHOT };
+enum isolation {
+    ISO_READ_UNCOMMITTED,
+    ISO_READ_COMMITTED,
+    ISO_REPEATABLE,
+    ISO_SERIALIZABLE,
+    ISO_SNAPSHOT
+};
 
 struct savepoint {
     char *name;
@@ -115,8 +121,7 @@ struct session {
     uint16_t spid;
     struct database *current;
     struct database *waiting_for; /* under engine.mutex */
-    uint64_t attached;            /* bit n: database n is attached as dn (n < 64) */
-    struct database *attached_high[16];
+    struct database *attached[9]; /* each as d<id>; SQLite allows ten */
 
     bool nocount;
     bool xact_abort;
@@ -188,7 +193,7 @@ struct session *session_internal_open(struct engine *g, struct database *d);
 
 /* transaction.c */
 int tx_begin_write(struct session *s, struct database *d);
-int tx_begin_read(struct session *s);             /* under SNAPSHOT fixes the view */
+int tx_begin_read(struct session *s);               /* under SNAPSHOT fixes the view */
 int tx_lock(struct session *s, struct database *d); /* writer's turn without a write */
 /* Ends what a statement outside a transaction opened. */
 int tx_end_statement(struct session *s, bool ok);

@@ -52,8 +52,9 @@ sqlerr_conversion(struct sqlerr *e, const char *from, const char *value, const c
 int
 sqlerr_overflow(struct sqlerr *e, const char *to)
 {
-    return sqlerr_set(e, 8115, 16, 2, "Arithmetic overflow error converting expression to data "
-                                      "type %s.",
+    return sqlerr_set(e, 8115, 16, 2,
+                      "Arithmetic overflow error converting expression to data "
+                      "type %s.",
                       to);
 }
 

@@ -151,8 +151,7 @@ set_ticks(struct sql_value *out, int64_t ticks)
 }
 
 static void
-load_blob(const struct sql_type *t, const struct stored *s, struct arena *a,
-          struct sql_value *out)
+load_blob(const struct sql_type *t, const struct stored *s, struct arena *a, struct sql_value *out)
 {
     const unsigned char *p = s->data;
     unsigned char *guid;
@@ -179,7 +178,7 @@ load_blob(const struct sql_type *t, const struct stored *s, struct arena *a,
 
 void
 value_unstore(const struct sql_type *t, const struct stored *s, struct arena *a,
-            struct sql_value *out)
+              struct sql_value *out)
 {
     *out = (struct sql_value){.is_null = s->kind == SQLITE_NULL};
     if (out->is_null)

@@ -42,7 +42,8 @@ static const struct sysview VIEWS[] = {
      "n,create_date d!,modify_date d!,is_ms_shipped b!,is_published b!,is_replicated "
      "b,is_tracked_by_cdc b,temporal_type t,temporal_type_desc n,is_memory_optimized b,is_external "
      "b!,lob_data_space_id i!,max_column_id_used i!",
-     "SELECT name, object_id, NULL, schema_id, 0, 'U ', 'USER_TABLE', created, created, shipped, 0, "
+     "SELECT name, object_id, NULL, schema_id, 0, 'U ', 'USER_TABLE', created, created, shipped, "
+     "0, "
      "0, tracked, 0, 'NON_TEMPORAL_TABLE', 0, 0, 0, (SELECT max(column_id) FROM D.sys_columns c "
      "WHERE c.object_id = o.object_id) FROM D.sys_objects o WHERE type = 'U'"},
     {"sys", "objects",
@@ -71,7 +72,8 @@ static const struct sysview VIEWS[] = {
      "SELECT object_id, name, column_id, NULL, NULL, NULL FROM D.sys_columns WHERE is_identity"},
     {"sys", "computed_columns",
      "object_id i!,name s,column_id i!,definition S,is_persisted b!,is_computed b!",
-     "SELECT object_id, name, column_id, computed_text, 0, 1 FROM D.sys_columns WHERE computed_text "
+     "SELECT object_id, name, column_id, computed_text, 0, 1 FROM D.sys_columns WHERE "
+     "computed_text "
      "IS NOT NULL"},
     {"sys", "default_constraints",
      "name s!,object_id i!,parent_object_id i!,parent_column_id i!,definition S",
@@ -160,7 +162,8 @@ static const struct sysview VIEWS[] = {
     {"sys", "fn_my_permissions", "entity_name s,subentity_name s,permission_name n",
      "SELECT 'database', '', 'SELECT'"},
     {"INFORMATION_SCHEMA", "TABLES", "TABLE_CATALOG s,TABLE_SCHEMA s,TABLE_NAME s!,TABLE_TYPE s",
-     "SELECT ms_db_name(%ID%), s.name, o.name, 'BASE TABLE' FROM D.sys_objects o JOIN D.sys_schemas "
+     "SELECT ms_db_name(%ID%), s.name, o.name, 'BASE TABLE' FROM D.sys_objects o JOIN "
+     "D.sys_schemas "
      "s ON s.schema_id = o.schema_id WHERE type = 'U'"},
     {"INFORMATION_SCHEMA", "SCHEMATA", "CATALOG_NAME s,SCHEMA_NAME s!",
      "SELECT ms_db_name(%ID%), name FROM D.sys_schemas"},
@@ -239,8 +242,9 @@ emit_types(struct sbuf *o)
 
         if (type_is_text(t.base) || type_is_binary(t.base))
             t.length = type_is_wide(t.base) ? 4000 : 8000;
-        sbuf_fmt(o, "%s SELECT '%s' AS name, %d AS sid, %d AS uid, %d AS len, %d AS prec, %d AS sc, "
-                    "%s AS coll, %d AS asm",
+        sbuf_fmt(o,
+                 "%s SELECT '%s' AS name, %d AS sid, %d AS uid, %d AS len, %d AS prec, %d AS sc, "
+                 "%s AS coll, %d AS asm",
                  i > 0 ? " UNION ALL" : "", type_name(t.base), type_system_id(t.base),
                  type_user_id(t.base), type_max_length(&t), type_precision(&t), type_scale(&t),
                  type_is_text(t.base) && t.base != SQL_XML ? "'SQL_Latin1_General_CP1_CI_AS'"

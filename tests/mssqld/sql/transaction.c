@@ -234,8 +234,9 @@ tx_save(struct session *s, const char *name)
     struct savepoint *p;
 
     if (s->trancount == 0)
-        return sqlerr_set(&s->error, 628, 16, 0, "Cannot issue SAVE TRANSACTION when there is no "
-                                                 "active transaction.");
+        return sqlerr_set(&s->error, 628, 16, 0,
+                          "Cannot issue SAVE TRANSACTION when there is no "
+                          "active transaction.");
     p = calloc(1, sizeof *p);
     CHECK(p != NULL);
     p->name = strdup(name);

@@ -57,8 +57,8 @@ static const struct {
     const char *name;
     enum sql_base base;
 } ALIAS[] = {
-    {"integer", SQL_INT},          {"dec", SQL_DECIMAL},        {"rowversion", SQL_ROWVERSION},
-    {"character", SQL_CHAR},       {"double", SQL_FLOAT},       {"sysname", SQL_NVARCHAR},
+    {"integer", SQL_INT},    {"dec", SQL_DECIMAL},  {"rowversion", SQL_ROWVERSION},
+    {"character", SQL_CHAR}, {"double", SQL_FLOAT}, {"sysname", SQL_NVARCHAR},
 };
 
 struct sql_type

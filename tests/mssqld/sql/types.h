@@ -57,7 +57,7 @@ bool type_is_binary(enum sql_base base);
 bool type_is_decimal(enum sql_base base);
 bool type_is_number(enum sql_base base);
 bool type_is_time(enum sql_base base);
-bool type_is_datetime(enum sql_base base); /* smalldatetime, datetime, datetime2 */
+bool type_is_datetime(enum sql_base base);  /* smalldatetime, datetime, datetime2 */
 bool type_is_lob(const struct sql_type *t); /* text, ntext, image */
 bool type_is_max(const struct sql_type *t);
 

@@ -148,7 +148,7 @@ fit_text(const struct value_context *c, const struct sql_type *to, const char *t
 
 int
 value_to_text(const struct value_context *c, const struct sql_type *from, const struct sql_value *v,
-        const struct sql_type *to, struct sql_value *out)
+              const struct sql_type *to, struct sql_value *out)
 {
     const char *text;
     size_t size;
@@ -165,10 +165,9 @@ value_to_text(const struct value_context *c, const struct sql_type *from, const 
     if (to->length != SQL_LENGTH_MAX && size > (size_t)to->length && type_is_number(from->base)) {
         if (from->base >= SQL_TINYINT && from->base <= SQL_INT && !type_is_wide(to->base))
             return fit_text(c, to, "*", 1, out);
-        return sqlerr_set(c->e, 8115, 16, 5,
-                          "Arithmetic overflow error converting %s to data type %s.",
-                          type_is_decimal(from->base) ? "numeric" : "expression",
-                          type_name(to->base));
+        return sqlerr_set(
+            c->e, 8115, 16, 5, "Arithmetic overflow error converting %s to data type %s.",
+            type_is_decimal(from->base) ? "numeric" : "expression", type_name(to->base));
     }
     if (from->base == SQL_UNIQUEIDENTIFIER && to->length != SQL_LENGTH_MAX && to->length < 36)
         return sqlerr_set(c->e, 8170, 16, 2,
@@ -318,8 +317,8 @@ days_since_1900(const struct sql_value *v)
 }
 
 int
-value_to_number(const struct value_context *c, const struct sql_type *from, const struct sql_value *v,
-          const struct sql_type *to, struct sql_value *out)
+value_to_number(const struct value_context *c, const struct sql_type *from,
+                const struct sql_value *v, const struct sql_type *to, struct sql_value *out)
 {
     if (from->base == SQL_REAL || from->base == SQL_FLOAT)
         return number_from_double(c, v->f, to, out);
@@ -368,8 +367,8 @@ fit_time(const struct value_context *c, const struct sql_type *from, struct mome
 
     if (to->base == SQL_SMALLDATETIME)
         /* up from 29.999 s, down to 29.998 s */
-        m.ticks = (datetime_round(m.ticks, 3) + 30 * TICKS_PER_SECOND + 10000) /
-                  TICKS_PER_MINUTE * TICKS_PER_MINUTE;
+        m.ticks = (datetime_round(m.ticks, 3) + 30 * TICKS_PER_SECOND + 10000) / TICKS_PER_MINUTE *
+                  TICKS_PER_MINUTE;
     else if (to->base == SQL_DATETIME)
         m.ticks = datetime_grid(m.ticks);
     else if (to->base != SQL_DATE)
@@ -389,8 +388,7 @@ fit_time(const struct value_context *c, const struct sql_type *from, struct mome
     out->dt.days = (int32_t)(all / TICKS_PER_DAY);
     out->dt.ticks = all % TICKS_PER_DAY;
     out->dt.offset_min = to->base == SQL_DATETIMEOFFSET ? m.offset_min : 0;
-    if (out->dt.days > DAYS_MAX ||
-        (to->base == SQL_DATETIME && out->dt.days < DAYS_TO_1753) ||
+    if (out->dt.days > DAYS_MAX || (to->base == SQL_DATETIME && out->dt.days < DAYS_TO_1753) ||
         (to->base == SQL_SMALLDATETIME &&
          (out->dt.days < DAYS_TO_1900 || out->dt.days > DAYS_TO_1900 + 65535)))
         return out_of_range(c, from, to);
@@ -399,7 +397,7 @@ fit_time(const struct value_context *c, const struct sql_type *from, struct mome
 
 int
 value_to_time(const struct value_context *c, const struct sql_type *from, const struct sql_value *v,
-        const struct sql_type *to, struct sql_value *out)
+              const struct sql_type *to, struct sql_value *out)
 {
     struct moment m = {.days = DAYS_TO_1900};
 

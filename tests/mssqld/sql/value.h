@@ -51,8 +51,8 @@ struct stored {
 
 void value_store(const struct sql_type *t, const struct sql_value *v, struct arena *a,
                  struct stored *out);
-void value_load(const struct sql_type *t, sqlite3_value *from, struct arena *a,
-                struct sql_value *out);
+void
+value_load(const struct sql_type *t, sqlite3_value *from, struct arena *a, struct sql_value *out);
 
 /* The same from a stored form held elsewhere. */
 void value_unstore(const struct sql_type *t, const struct stored *s, struct arena *a,

@@ -73,8 +73,8 @@ source_bytes(const struct value_context *c, const struct sql_type *from, const s
     } else if (type_is_text(from->base)) {
         size_t n;
 
-        out->bytes.data = page_encode(collation_page(from->collation), v->bytes.data,
-                                      v->bytes.size, c->arena, &n);
+        out->bytes.data = page_encode(collation_page(from->collation), v->bytes.data, v->bytes.size,
+                                      c->arena, &n);
         out->bytes.size = n;
     } else if (type_is_integer(from->base)) {
         big_endian(c, (uint64_t)v->i, WIDTH[from->base], out);
@@ -97,9 +97,10 @@ source_bytes(const struct value_context *c, const struct sql_type *from, const s
         big_endian(c, days << 32 | (uint64_t)((v->dt.ticks * 3 + 50000) / 100000), 8, out);
     } else if (type_is_decimal(from->base)) {
         unsigned char *p = arena_alloc(c->arena, 20);
-        size_t n = from->precision <= 9 ? 4 : from->precision <= 19 ? 8 : from->precision <= 28
-                                                                              ? 12
-                                                                              : 16;
+        size_t n = from->precision <= 9    ? 4
+                   : from->precision <= 19 ? 8
+                   : from->precision <= 28 ? 12
+                                           : 16;
 
         p[0] = from->precision;
         p[1] = from->scale;
@@ -203,8 +204,8 @@ to_variant(const struct value_context *c, const struct sql_type *from, const str
 }
 
 int
-value_convert(const struct value_context *c, const struct sql_type *from,
-              const struct sql_value *v, const struct sql_type *to, struct sql_value *out)
+value_convert(const struct value_context *c, const struct sql_type *from, const struct sql_value *v,
+              const struct sql_type *to, struct sql_value *out)
 {
     struct sql_value in = *v;
 
