@@ -374,7 +374,7 @@ encoder_turn(struct encoder *enc, int timeout_ms, struct err *e)
             encoder_publish(enc);
     }
     if (rc < 0)
-        return -1;
+        return e->code == ERR_CORRUPT ? encoder_poison_input(enc, ENCODER_POISON_BAD_EVENT, e) : -1;
     encoder_publish(enc);
     count(enc, STAT_LOOPS, 1);
     if (n == 0) {

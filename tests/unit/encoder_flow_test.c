@@ -704,6 +704,32 @@ START_TEST(unreadable_input_is_poisoned)
 }
 END_TEST
 
+/* Damage below the events: the ring's own framing. */
+START_TEST(damaged_ring_is_poisoned)
+{
+    char path[TOPOLOGY_PATH_MAX];
+    struct stage stage;
+    struct encoder *enc;
+    struct err e = ERR_INIT;
+    FILE *f;
+
+    world_open(1, 1);
+    stage = make_stage(0);
+    send_row(0, EVENT_INSERT, 1, 5, 10);
+    f = fopen(topology_change_ring(&w.task, &w.topo, 0, path), "r+");
+    ck_assert_ptr_nonnull(f);
+    ck_assert_int_eq(fseek(f, 4096, SEEK_SET), 0); /* the first record's header */
+    ck_assert_uint_eq(fwrite("\xff\xff\xff\xff", 1, 4, f), 4);
+    ck_assert_int_eq(fclose(f), 0);
+    ck_assert_int_eq(encoder_open(&stage, &w.topo, &enc, &e), 0);
+    ck_assert_int_eq(encoder_turn(enc, 0, &e), -1);
+    ck_assert_int_eq((int)e.code, (int)ERR_CORRUPT);
+    encoder_close(&enc);
+    ck_assert_int_eq((int)input_state(), 2);
+    world_close();
+}
+END_TEST
+
 /* A definition that is not in the catalogue stops the encoder; it does not skip. */
 START_TEST(missing_definition_stops)
 {
@@ -720,7 +746,39 @@ START_TEST(missing_definition_stops)
     ck_assert_int_eq(encoder_open(&stage, &w.topo, &enc, &e), 0);
     ck_assert_int_eq(encoder_turn(enc, 0, &e), -1);
     ck_assert_int_eq((int)e.code, (int)ERR_NOT_FOUND);
+    ck_assert_int_eq(err_exit_status(&e), 75);
     ck_assert_ptr_nonnull(strstr(e.text, "table 77"));
+    encoder_close(&enc);
+    ck_assert_int_eq((int)input_state(), 0);
+    world_close();
+}
+END_TEST
+
+/* A record that no ring of this size can carry is the operator's matter, and is kept. */
+START_TEST(too_large_for_the_ring)
+{
+    static char quotes[300000];
+    struct value row[2] = {HELP_INT(1), {.kind = VALUE_TEXT}};
+    struct event ev = help_event(EVENT_INSERT, 2, row, 2);
+    static const struct ring_meta data = {.type = RING_DATA, .table_id = 2};
+    struct stage stage;
+    struct encoder *enc;
+    struct err e = ERR_INIT;
+    uint8_t *buf;
+
+    world_open(1, 1);
+    stage = make_stage(0);
+    memset(quotes, '"', sizeof(quotes)); /* twice as long in the message */
+    row[1].bytes.data = quotes;
+    row[1].bytes.size = sizeof(quotes);
+    buf = malloc(event_bound(&ev));
+    write_input(0, &data, buf, event_encode(&ev, buf));
+    free(buf);
+    ck_assert_int_eq(encoder_open(&stage, &w.topo, &enc, &e), 0);
+    ck_assert_int_eq(encoder_turn(enc, 0, &e), -1);
+    ck_assert_int_eq((int)e.code, (int)ERR_CONFIG);
+    ck_assert_int_eq(err_exit_status(&e), 78);
+    ck_assert_ptr_nonnull(strstr(e.hint, "RecordRingSize"));
     encoder_close(&enc);
     ck_assert_int_eq((int)input_state(), 0);
     world_close();
@@ -859,7 +917,9 @@ main(void)
     tcase_add_loop_test(t, killed_from_outside, 0, 2);
     tcase_add_test(t, a_filter_does_not_stand_still);
     tcase_add_loop_test(t, unreadable_input_is_poisoned, 0, 4);
+    tcase_add_test(t, damaged_ring_is_poisoned);
     tcase_add_test(t, missing_definition_stops);
+    tcase_add_test(t, too_large_for_the_ring);
     tcase_add_test(t, another_generation_ends_it);
 #ifdef WEIR_FAULTS
     tcase_add_loop_test(t, lost_channel_poisons_the_input, 0, 2);
