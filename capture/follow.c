@@ -35,6 +35,8 @@ on_change(void *arg, struct source_table *t, struct event *ev, struct err *e)
     struct member *m = t->user;
     uint32_t ring = 0;
 
+    if (stage_stopping(c->stage))
+        return err_set(e, ERR_STOPPED, "stopped between two changes");
     if (c->n_announcements > 0 && tables_announce_due(c, &ev->position, e) != 0)
         return -1;
     ev->table_id = t->def->id;
@@ -51,8 +53,6 @@ on_change(void *arg, struct source_table *t, struct event *ev, struct err *e)
     if (++c->rows_since_watermark < WATERMARK_ROWS)
         return 0;
     c->rows_since_watermark = 0;
-    if (stage_stopping(c->stage))
-        return err_set(e, ERR_STOPPED, "stopped inside a transaction");
     return output_watermark(c->output, &ev->position, ev->commit_real_ns, e);
 }
 

@@ -260,12 +260,15 @@ static int
 announce_new(struct sqlserver *s, const struct position *from, const struct lsn *lo,
              const struct source_sink *sink, struct err *e)
 {
+    struct lsn next = *lo;
+
+    lsn_increment(&next);
     for (size_t i = 0; i < s->n_instances; i++) {
         struct instance *in = s->instances[i];
 
         if (in->is_known || in->is_gone || in->change_object == 0 ||
-            (in->has_until && lsn_compare(&in->until, lo) <= 0))
-            continue;
+            (in->has_until && lsn_compare(&in->until, &next) <= 0))
+            continue; /* what it has is read already */
         if (announce(s, in, from, lo, sink, e) != 0)
             return -1;
     }
