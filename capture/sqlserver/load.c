@@ -235,12 +235,14 @@ read_stream(struct sqlserver *s, struct instance *in, const struct source_sink *
     sql_add(&s->q, "SELECT %s FROM ", in->select_list);
     add_table(&s->q, in);
     text = sql_text(&s->q, e);
-    if (text == NULL || db_query(s->db, text, e) != 0)
+    if (text == NULL || db_query(s->db, text, e) != 0 ||
+        page_begin(&in->page, 1, in->n_columns, e) != 0)
         return -1;
-    while ((rc = db_next(s->db, e)) == 1)
-        if (page_begin(&in->page, 1, in->n_columns, e) != 0 || page_decode(s, in, 0, e) != 0 ||
-            give_row(in, 0, sink, e) != 0)
+    while ((rc = db_next(s->db, e)) == 1) {
+        arena_reset(&in->page.arena);
+        if (page_decode(s, in, 0, e) != 0 || give_row(in, 0, sink, e) != 0)
             return -1;
+    }
     return rc < 0 || db_result(s->db, e) < 0 ? -1 : 0;
 }
 

@@ -12,11 +12,17 @@ page_begin(struct page *p, size_t rows, size_t n_columns, struct err *e)
 {
     struct value *values;
     struct position *positions;
+    int *wire;
 
     p->n_rows = 0;
+    p->wire_known = false;
     arena_reset(&p->arena);
     if (rows <= p->capacity)
         return 0;
+    wire = realloc(p->wire, (n_columns + 1) * sizeof(*wire));
+    if (wire == NULL)
+        return err_set(e, ERR_NOMEM, "page of %zu columns", n_columns);
+    p->wire = wire;
     values = realloc(p->values, rows * (n_columns > 0 ? n_columns : 1) * sizeof(*values));
     if (values == NULL)
         return err_set(e, ERR_NOMEM, "page of %zu rows", rows);
@@ -34,6 +40,7 @@ page_free(struct page *p)
 {
     free(p->values);
     free(p->positions);
+    free(p->wire);
     arena_free(&p->arena);
     *p = (struct page){.values = NULL};
 }
@@ -43,12 +50,15 @@ page_decode(struct sqlserver *s, struct instance *in, int column, struct err *e)
 {
     struct value *row = in->page.values + in->page.n_rows * in->n_columns;
 
+    for (uint16_t i = 0; i < in->n_columns && !in->page.wire_known; i++)
+        in->page.wire[i] = db_type(s->db, column + i);
+    in->page.wire_known = true;
     for (uint16_t i = 0; i < in->n_columns; i++) {
         size_t size;
         const void *data = db_data(s->db, column + i, &size);
 
-        if (type_decode(db_type(s->db, column + i), in->types[i].is_text, data, size,
-                        &in->page.arena, &row[i], e) != 0) {
+        if (type_decode(in->page.wire[i], in->types[i].is_text, data, size, &in->page.arena,
+                        &row[i], e) != 0) {
             err_context(e, "%s.%s, column %s", in->table.def->schema, in->table.def->name,
                         in->table.def->columns[i].name);
             if (e->code == ERR_DATA)

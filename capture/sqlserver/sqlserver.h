@@ -35,6 +35,8 @@ struct page {
     struct arena arena; /* texts and bytes */
     struct value *values;
     struct position *positions; /* of change rows */
+    int *wire;                  /* wire types of the result set's columns */
+    bool wire_known;            /* they were asked for since page_begin() */
     size_t n_rows;
     size_t capacity; /* rows */
 };
@@ -117,7 +119,7 @@ int meta_refuse(struct instance *in, const char *why, struct err *e);
 
 /* ---- page.c ---- */
 
-/* Empties the page and makes room for rows of n_columns values. */
+/* Empties the page and makes room for rows of n_columns values of a new result set. */
 int page_begin(struct page *p, size_t rows, size_t n_columns, struct err *e);
 void page_free(struct page *p);
 
