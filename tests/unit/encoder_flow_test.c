@@ -1,4 +1,5 @@
 /* uses: encoder */
+/* wrap: malloc calloc realloc */
 /*
  * The encoder between real rings.  The test is capture (it fills the change rings) and the
  * shippers (it empties the record rings); the encoder runs in a child that dies where it is
@@ -61,6 +62,37 @@ struct world {
 
 static struct world w;
 static char base[64]; /* made and removed by main(), whatever becomes of the tests */
+
+/* Allocations of all that is linked here, counted on request. */
+static unsigned allocations;
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t n, size_t size);
+void *__real_realloc(void *old, size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_realloc(void *old, size_t size);
+
+void *
+__wrap_malloc(size_t size)
+{
+    allocations++;
+    return __real_malloc(size);
+}
+
+void *
+__wrap_calloc(size_t n, size_t size)
+{
+    allocations++;
+    return __real_calloc(n, size);
+}
+
+void *
+__wrap_realloc(void *old, size_t size)
+{
+    allocations++;
+    return __real_realloc(old, size);
+}
 
 static int
 remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
@@ -598,6 +630,34 @@ START_TEST(a_filter_does_not_stand_still)
 }
 END_TEST
 
+/* Once it has seen its tables, the loop lives on what it has. */
+START_TEST(nothing_is_allocated_in_the_loop)
+{
+    struct stage stage;
+    struct encoder *enc;
+    struct err e = ERR_INIT;
+    unsigned before;
+
+    world_open(1, 2);
+    stage = make_stage(0);
+    ck_assert_int_eq(encoder_open(&stage, &w.topo, &enc, &e), 0);
+    for (int round = 0; round < 3; round++) {
+        send_story(200, 100);
+        before = allocations;
+        while (encoder_turn(enc, 0, &e) == 1)
+            ;
+        if (round > 0)
+            ck_assert_uint_eq(allocations, before);
+        else
+            ck_assert_uint_gt(allocations, before); /* the plans: the count counts */
+        drain_all(0);
+    }
+    encoder_close(&enc);
+    assert_all_as_wanted("quiet");
+    world_close();
+}
+END_TEST
+
 /* ---- poison ---- */
 
 static uint32_t
@@ -916,6 +976,7 @@ main(void)
     tcase_add_test(t, full_output_then_death);
     tcase_add_loop_test(t, killed_from_outside, 0, 2);
     tcase_add_test(t, a_filter_does_not_stand_still);
+    tcase_add_test(t, nothing_is_allocated_in_the_loop);
     tcase_add_loop_test(t, unreadable_input_is_poisoned, 0, 4);
     tcase_add_test(t, damaged_ring_is_poisoned);
     tcase_add_test(t, missing_definition_stops);
