@@ -302,8 +302,6 @@ stats_error(struct stats *s, const struct err *e, uint32_t table_id)
     uint32_t i;
 
     stats_add(s, STAT_ERRORS, 1);
-    if (table_id != 0 && *index_slot(s, table_id) != 0)
-        stats_table_add(&s->tables[*index_slot(s, table_id) - 1], TSTAT_ERRORS, 1);
     (void)snprintf(body.code, sizeof(body.code), "%s", err_name(e->code));
     (void)snprintf(body.file, sizeof(body.file), "%s", e->file != NULL ? e->file : "?");
     (void)snprintf(body.text, sizeof(body.text), "%.*s", (int)sizeof(body.text) - 1, e->text);

@@ -127,7 +127,8 @@ void stats_position(struct stats *s, struct stats_table *t, const struct stats_p
 
 void stats_hist(struct stats *s, enum hist_id id, uint64_t ns);
 
-/* Counts an error by (code, source line, table); the text is the latest instance. */
+/* Counts an error by (code, source line, table); the text is the latest instance.  The table's own
+   count, TSTAT_ERRORS, is the caller's. */
 void stats_error(struct stats *s, const struct err *e, uint32_t table_id);
 
 /* ---- reader ---- */

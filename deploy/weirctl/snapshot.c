@@ -27,6 +27,41 @@ read_errors(const struct stats_view *v, struct stage_row *row)
     }
 }
 
+/*
+ * Counters this program does not know: the file says what they are.  Its list is in file order,
+ * as ours is, and only ever grows at its end.
+ */
+static void
+read_unknown(const struct stats_view *v, struct stage_row *row)
+{
+    size_t size;
+    const char *text = stats_view_schema(v, &size);
+    json_t *schema;
+    json_t *field;
+    size_t i;
+    uint32_t number = 0;
+    uint64_t value;
+
+    if (!stats_view_counter(v, STAT_COUNT, &value))
+        return;
+    schema = json_loadb(text, size, 0, NULL);
+    row->unknown = json_object();
+    json_array_foreach(json_object_get(schema, "fields"), i, field)
+    {
+        const char *kind = json_string_value(json_object_get(field, "kind"));
+        const char *name = json_string_value(json_object_get(field, "name"));
+
+        if (kind == NULL || strcmp(kind, "stage") != 0 || name == NULL)
+            continue;
+        if (number >= STAT_COUNT && stats_view_counter(v, number, &value)) {
+            (void)json_object_set_new(field, "value", json_integer((json_int_t)value));
+            (void)json_object_set(row->unknown, name, field);
+        }
+        number++;
+    }
+    json_decref(schema);
+}
+
 static struct table_row *
 table_of(struct snapshot *s, const struct stats_table_view *t)
 {
@@ -93,6 +128,7 @@ read_stage(struct snapshot *s, struct stage_row *row)
     for (int i = 0; i < HIST_COUNT; i++)
         stats_view_distribution(v, (enum hist_id)i, &row->distributions[i]);
     read_errors(v, row);
+    read_unknown(v, row);
     read_tables(s, v, row->role);
     stats_view_close(&v);
 }
@@ -263,8 +299,10 @@ snapshot_take(const struct task *task, struct snapshot *out)
 void
 snapshot_free(struct snapshot *s)
 {
-    for (size_t i = 0; i < s->n_stages; i++)
+    for (size_t i = 0; i < s->n_stages; i++) {
         free(s->stages[i].errors);
+        json_decref(s->stages[i].unknown);
+    }
     free(s->stages);
     free(s->rings);
     free(s->tables);

@@ -14,6 +14,7 @@
 #include "common/stats.h"
 #include "common/topology.h"
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -35,6 +36,7 @@ struct stage_row {
     struct stats_distribution distributions[HIST_COUNT];
     struct stats_error_view *errors;
     size_t n_errors;
+    json_t *unknown; /* counters of a newer release, from the file's own schema; may be NULL */
 };
 
 struct ring_row {

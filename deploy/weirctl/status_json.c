@@ -102,6 +102,7 @@ stage_json(const struct stage_row *row)
     (void)json_object_set_new(o, "slow_loops", json_integer((json_int_t)s->slow_loops));
     (void)json_object_set_new(o, "position", position_or_null(&s->position.position));
     (void)json_object_set_new(o, "counters", counters_json(s));
+    (void)json_object_update(json_object_get(o, "counters"), row->unknown);
     latencies = json_object();
     for (int i = 0; i < HIST_COUNT; i++)
         if (row->distributions[i].count > 0)

@@ -2,17 +2,21 @@
 /* The status screen and the table statistics, from snapshots made by hand and from real files. */
 #include "common/checkpoint.h"
 #include "common/clock.h"
+#include "common/crc32c.h"
 #include "common/err.h"
 #include "common/file.h"
+#include "common/stats_internal.h"
 #include "common/task.h"
 #include "deploy/weirctl/status.h"
 #include "deploy/weirctl/tables.h"
 #include "deploy/weirctl/weirctl.h"
 
 #include <check.h>
+#include <fcntl.h>
 #include <ftw.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 /* 2026-03-05T08:00:00Z */
@@ -512,6 +516,47 @@ START_TEST(test_snapshot_of_damage)
 }
 END_TEST
 
+/* The stage is of a newer release that counts one thing more: shown with its own name and help. */
+START_TEST(test_counter_of_a_newer_release)
+{
+    struct stats *s = stage_stats("capture");
+    struct snapshot shot;
+    struct stats_header *h;
+    char path[TOPOLOGY_PATH_MAX];
+    char *schema;
+    json_t *o;
+    json_t *counters;
+    json_t *counter;
+    int fd = open(topology_stats(&task, "capture", path), O_RDWR | O_CLOEXEC);
+
+    h = mmap(NULL, 1 << 16, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    ck_assert_ptr_ne(h, MAP_FAILED);
+    (void)close(fd);
+    /* The first table counter of the schema becomes one more of the stage's. */
+    schema = memmem((char *)h + h->sections[0].offset, h->sections[0].bytes, "\"table\"", 7);
+    ck_assert_ptr_nonnull(schema);
+    memcpy(schema, "\"stage\"", 7);
+    h->sections[1].fields = STAT_COUNT + 1;
+    atomic_store((_Atomic uint64_t *)(void *)((char *)h + h->sections[1].offset) + STAT_COUNT,
+                 4711);
+    h->identity.section_crc32c = stats_section_crc(h);
+    h->identity.crc32c = crc32c(0, &h->identity, offsetof(struct stats_identity, crc32c));
+    (void)munmap(h, 1 << 16);
+
+    snapshot_take(&task, &shot);
+    o = status_json(&shot);
+    counters = json_object_get(json_array_get(json_object_get(o, "stages"), 0), "counters");
+    counter = json_object_get(counters, stats_table_field((enum tstat_id)0)->name);
+    ck_assert_int_eq(json_integer_value(json_object_get(counter, "value")), 4711);
+    ck_assert_str_eq(json_string_value(json_object_get(counter, "help")),
+                     stats_table_field((enum tstat_id)0)->help);
+    ck_assert_uint_eq(json_object_size(counters), STAT_COUNT + 1);
+    json_decref(o);
+    snapshot_free(&shot);
+    stats_close(&s);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -534,6 +579,7 @@ main(void)
     tcase_add_test(files, test_snapshot_joins_the_stages);
     tcase_add_test(files, test_snapshot_of_nothing);
     tcase_add_test(files, test_snapshot_of_damage);
+    tcase_add_test(files, test_counter_of_a_newer_release);
     suite_add_tcase(suite, made);
     suite_add_tcase(suite, files);
     runner = srunner_create(suite);
