@@ -437,7 +437,7 @@ START_TEST(texts_come_back)
     uint64_t state = 1234567;
 
     for (int round = 0; round < 30000; round++) {
-        char text[64];
+        char text[64] = "";
         char *block;
         size_t size = 0;
         size_t most = next_random(&state) % 60;

@@ -1,4 +1,4 @@
-/* Opening, refusing, exclusive ends, replacement, and the third party that looks. */
+/* Opening, refusing, exclusive ends, replacement. */
 #include "tests/unit/ring_help.h"
 
 #include "common/crc32c.h"
@@ -419,39 +419,9 @@ busy_names(enum ring_role role, pid_t pid)
     ck_assert_msg(strstr(e.text, want) != NULL, "%s does not name %s", e.text, want);
 }
 
-/* A child that opens both ends, says so, and lives until it is killed. */
-static pid_t
-start_holder(void)
-{
-    int ready[2];
-    char byte;
-    pid_t pid;
-
-    ck_assert_int_eq(pipe(ready), 0);
-    pid = help_fork();
-    if (pid == 0) {
-        (void)help_producer(&config);
-        (void)help_consumer(&config);
-        (void)!write(ready[1], "x", 1);
-        for (;;)
-            (void)pause();
-    }
-    ck_assert_int_eq(read(ready[0], &byte, 1), 1);
-    (void)close(ready[0]);
-    (void)close(ready[1]);
-    return pid;
-}
-
-static void
-end_child(pid_t pid)
-{
-    ck_assert_int_eq(kill(pid, SIGKILL), 0);
-    ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
-}
-
 START_TEST(stopped_holder_keeps_its_end)
 {
-    pid_t pid = start_holder();
+    pid_t pid = help_start_holder(&config);
     int status;
 
     busy_names(RING_PRODUCER, pid);
@@ -461,7 +431,7 @@ START_TEST(stopped_holder_keeps_its_end)
     ck_assert(WIFSTOPPED(status));
     busy_names(RING_PRODUCER, pid);
     busy_names(RING_CONSUMER, pid);
-    end_child(pid);
+    help_end_child(pid);
     {
         struct ring *p = help_producer(&config);
         struct ring *c = help_consumer(&config);
@@ -483,7 +453,7 @@ START_TEST(forked_child_keeps_the_end)
             (void)pause();
     ring_close(&p);
     busy_names(RING_PRODUCER, getpid());
-    end_child(pid);
+    help_end_child(pid);
     p = help_producer(&config);
     ring_close(&p);
 }
@@ -677,83 +647,6 @@ START_TEST(no_space_for_real)
 }
 END_TEST
 
-START_TEST(inspect_tells)
-{
-    struct err e = ERR_INIT;
-    struct ring_info info;
-    pid_t pid;
-
-    ck_assert_int_eq(ring_inspect(help_path, &info, &e), -1);
-    ck_assert_int_eq(e.code, ERR_NOT_FOUND);
-    make_ring();
-    ck_assert_int_eq(chmod(help_path, 0440), 0); /* a reader needs no more */
-    ck_assert_int_eq(ring_inspect(help_path, &info, &e), 0);
-    ck_assert_int_eq(chmod(help_path, 0640), 0);
-    ck_assert_str_eq(info.name, "test.0");
-    ck_assert_uint_eq(info.capacity, SMALL_RING);
-    ck_assert_uint_eq(info.generation, 0x77);
-    ck_assert_uint_eq(info.tail, ring_record_size(100));
-    ck_assert_uint_eq(info.release, 0);
-    ck_assert_uint_eq(info.source.words[3], 4);
-    ck_assert(!info.producer_alive && !info.consumer_alive);
-    pid = start_holder();
-    ck_assert_int_eq(ring_inspect(help_path, &info, &e), 0);
-    ck_assert(info.producer_alive && info.consumer_alive);
-    ck_assert_int_eq(info.producer_pid, pid);
-    ck_assert_int_eq(info.consumer_pid, pid);
-    ck_assert_int_gt(info.producer_heartbeat_ns, 0);
-    end_child(pid);
-    ck_assert_int_eq(ring_inspect(help_path, &info, &e), 0);
-    ck_assert(!info.producer_alive && !info.consumer_alive);
-}
-END_TEST
-
-/* I1, I10: looks while both ends run; what it sees always belongs together. */
-START_TEST(inspect_while_it_moves)
-{
-    struct ring *p = help_producer(&config);
-    struct ring *c = help_consumer(&config);
-    struct err e = ERR_INIT;
-    struct ring_info info = {.tail = 0};
-    struct stat before;
-    struct stat after;
-    uint64_t tail = 0;
-    uint64_t release = 0;
-    pid_t pid;
-
-    ck_assert_int_eq(stat(help_path, &before), 0);
-    pid = help_fork();
-    if (pid == 0) {
-        for (;;) {
-            uint64_t seq = p->seq + 1;
-            uint64_t end = p->pos + ring_message_need(p, seq % 700);
-
-            if (help_write(p, seq % 700, seq) == 1)
-                help_publish(p, end);
-            else
-                while (ring_has_data(c))
-                    ring_release(c, help_read(c, (c->seq + 1) % 700, c->seq + 1).end);
-        }
-    }
-    for (int i = 0; i < 20000; i++) {
-        ck_assert_msg(ring_inspect(help_path, &info, &e) == 0, "%s", help_text(&e));
-        ck_assert_uint_ge(info.tail, tail);
-        ck_assert_uint_ge(info.release, release);
-        ck_assert_uint_le(info.release, info.tail);
-        ck_assert_uint_le(info.tail - info.release, SMALL_RING);
-        ck_assert(info.tail == 0 || info.source.words[0] == info.tail);
-        tail = info.tail;
-        release = info.release;
-    }
-    end_child(pid);
-    ck_assert_uint_gt(tail, 10 * SMALL_RING);
-    ck_assert_int_eq(stat(help_path, &after), 0);
-    ck_assert_int_eq(before.st_size, after.st_size);
-    ring_close(&p);
-    ring_close(&c);
-}
-END_TEST
-
 static Suite *
 suite(void)
 {
@@ -780,8 +673,6 @@ suite(void)
     tcase_add_test(t, creator_dies_anywhere);
     tcase_add_test(t, no_space_injected);
     tcase_add_test(t, no_space_for_real);
-    tcase_add_test(t, inspect_tells);
-    tcase_add_test(t, inspect_while_it_moves);
     suite_add_tcase(s, t);
     return s;
 }

@@ -20,6 +20,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define SMALL_RING 8192U
@@ -214,6 +215,36 @@ help_fork(void)
     if (pid == 0)
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     return pid;
+}
+
+/* A child that opens both ends, says so, and lives until it is killed. */
+static inline pid_t
+help_start_holder(const struct ring_config *config)
+{
+    int ready[2];
+    char byte;
+    pid_t pid;
+
+    ck_assert_int_eq(pipe(ready), 0);
+    pid = help_fork();
+    if (pid == 0) {
+        (void)help_producer(config);
+        (void)help_consumer(config);
+        (void)!write(ready[1], "x", 1);
+        for (;;)
+            (void)pause();
+    }
+    ck_assert_int_eq(read(ready[0], &byte, 1), 1);
+    (void)close(ready[0]);
+    (void)close(ready[1]);
+    return pid;
+}
+
+static inline void
+help_end_child(pid_t pid)
+{
+    ck_assert_int_eq(kill(pid, SIGKILL), 0);
+    ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
 }
 
 /* xorshift: tests print their seed and are the same for the same seed. */
