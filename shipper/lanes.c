@@ -82,7 +82,7 @@ lanes_open(const struct lanes_config *config, struct lanes **out, struct err *e)
     l->buckets = calloc(buckets, sizeof(struct key *));
     if (l->keys == NULL || l->buckets == NULL) {
         lanes_close(&l);
-        return err_set(e, ERR_NOMEM, "no memory for %u partition keys", l->n_keys);
+        return err_set(e, ERR_NOMEM, "no memory for %u partition keys", 2 * config->keys);
     }
     l->next_resume_ns = INT64_MAX;
     l->target_bytes = config->target_bytes;

@@ -42,7 +42,7 @@ struct batch {
 };
 
 int lanes_open(const struct lanes_config *config, struct lanes **out, struct err *e);
-void lanes_close(struct lanes **l);
+void lanes_close(struct lanes **pointer);
 
 /* Lays the lanes out anew for another shard map, which must outlive the next call. */
 int lanes_set_shards(struct lanes *l, const struct shard_map *map, struct err *e);

@@ -68,12 +68,14 @@ read_name(const struct tables *t, uint32_t table_id, char *out)
 static struct table *
 find(struct tables *t, uint32_t table_id)
 {
-    struct table *table = table_id < MAX_TABLES ? t->known[table_id] : &t->other;
+    struct table *table = &t->other;
 
-    if (table == NULL)
-        table = t->known[table_id] = calloc(1, sizeof(*table));
-    if (table == NULL)
-        table = &t->other;
+    if (table_id < MAX_TABLES) {
+        if (t->known[table_id] == NULL)
+            t->known[table_id] = calloc(1, sizeof(*table));
+        if (t->known[table_id] != NULL)
+            table = t->known[table_id];
+    }
     if (table->stats == NULL) {
         read_name(t, table_id, table->name);
         table->stats = stats_table(t->stage->stats, table_id, table->name);

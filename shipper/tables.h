@@ -12,7 +12,7 @@ struct stage;
 struct tables;
 
 int tables_open(const struct stage *stage, struct tables **out, struct err *e);
-void tables_close(struct tables **t);
+void tables_close(struct tables **pointer);
 
 /* Counts a stored record: rows by operation, bytes, position, and the time it took. */
 void tables_count(struct tables *t, const struct unit *u, int64_t now_real_ns, int64_t now_mono_ns);

@@ -55,7 +55,7 @@ struct window_config {
 };
 
 int window_open(const struct window_config *config, struct window **out, struct err *e);
-void window_close(struct window **w);
+void window_close(struct window **pointer);
 
 /*
  * Takes one message of a channel.  1 = a record: *out is its unit; 0 = a watermark, or nothing to

@@ -99,13 +99,18 @@ environment_url(const char **source)
     return NULL;
 }
 
-static bool
-is_port(const char *text)
+/* 0 when text is no port. */
+static unsigned
+port_number(const char *text)
 {
-    size_t n = strlen(text);
+    unsigned n = 0;
 
-    return n >= 1 && n <= 5 && strspn(text, "0123456789") == n && atoi(text) >= 1 &&
-           atoi(text) <= 65535;
+    for (; *text != '\0'; text++) {
+        if (!isdigit((unsigned char)*text) || n > 6553)
+            return 0;
+        n = n * 10 + (unsigned)(*text - '0');
+    }
+    return n <= 65535 ? n : 0;
 }
 
 /* Takes "https://host:port/" apart; anything more than that would not be what is signed. */
@@ -113,7 +118,7 @@ static bool
 parse_url(const char *url, struct aws_endpoint *out)
 {
     const char *rest;
-    const char *port = NULL;
+    unsigned port = 0;
     char host[256];
     size_t n;
 
@@ -143,16 +148,15 @@ parse_url(const char *url, struct aws_endpoint *out)
             return false;
         memcpy(digits, rest + 1, size);
         digits[size] = '\0';
-        if (!is_port(digits))
+        port = port_number(digits);
+        if (port == 0)
             return false;
         rest += 1 + size;
-        if (atoi(digits) != (out->is_tls ? 443 : 80))
-            port = digits;
-        (void)snprintf(out->host, sizeof(out->host), "%s%s%s", host, port != NULL ? ":" : "",
-                       port != NULL ? port : "");
-    } else {
-        (void)snprintf(out->host, sizeof(out->host), "%s", host);
     }
+    if (port == 0 || port == (out->is_tls ? 443 : 80))
+        (void)snprintf(out->host, sizeof(out->host), "%s", host);
+    else
+        (void)snprintf(out->host, sizeof(out->host), "%s:%u", host, port);
     if (strcmp(rest, "") != 0 && strcmp(rest, "/") != 0)
         return false;
     (void)snprintf(out->url, sizeof(out->url), "%s://%s/", out->is_tls ? "https" : "http",

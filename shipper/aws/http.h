@@ -61,7 +61,7 @@ struct http_call {
 
 /* ERR_CONFIG (the CA file cannot be read), ERR_NOMEM. */
 int http_open(const struct http_config *config, struct http **out, struct err *e);
-void http_close(struct http **h);
+void http_close(struct http **pointer);
 
 /* A call nobody uses, its request empty, or NULL. */
 struct http_call *http_acquire(struct http *h);

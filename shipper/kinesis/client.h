@@ -42,7 +42,7 @@ struct kinesis_config {
 
 /* Checks the ARN, makes the connections' pool, reads no credentials yet.  ERR_CONFIG, ERR_NOMEM. */
 int kinesis_open(const struct kinesis_config *config, struct kinesis **out, struct err *e);
-void kinesis_close(struct kinesis **k);
+void kinesis_close(struct kinesis **pointer);
 
 const char *
 kinesis_endpoint(const struct kinesis *k); /* "https://kinesis.eu-west-1.amazonaws.com" */
