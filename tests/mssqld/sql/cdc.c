@@ -9,13 +9,14 @@
 void
 lsn_add(uint8_t lsn[LSN_SIZE], int by)
 {
-    uint128 v = 0;
+    int carry = by;
 
-    for (int i = 0; i < LSN_SIZE; i++)
-        v = v * 256U + (uint128)lsn[i];
-    v = by < 0 ? v - (uint128)-by : v + (uint128)by;
-    for (int i = LSN_SIZE - 1; i >= 0; i--, v >>= 8)
-        lsn[i] = (uint8_t)v;
+    for (int i = LSN_SIZE - 1; i >= 0 && carry != 0; i--) {
+        int sum = lsn[i] + carry;
+
+        lsn[i] = (uint8_t)(sum & 0xFF);
+        carry = (sum - (sum & 0xFF)) / 256;
+    }
 }
 
 static void

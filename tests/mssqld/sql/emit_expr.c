@@ -218,14 +218,9 @@ equal_constants(struct binder *b, const struct expr *x)
     return true;
 }
 
-static bool
-emit_tuple(struct binder *b, struct sbuf *o, const struct expr *x)
+static void
+write_tuple(struct binder *b, struct sbuf *o, const struct expr **pairs, int n)
 {
-    const struct expr *pairs[16];
-    int n = tuple_shape(x, pairs, 16);
-
-    if (n < 2 || !equal_constants(b, x))
-        return false;
     for (int side = 0; side < 2; side++) {
         sbuf_add(o, side == 0 ? "((" : ")>(");
         for (int i = 0; i < n; i++) {
@@ -236,6 +231,40 @@ emit_tuple(struct binder *b, struct sbuf *o, const struct expr *x)
         }
     }
     sbuf_add(o, "))");
+}
+
+static bool
+emit_tuple(struct binder *b, struct sbuf *o, const struct expr *x)
+{
+    const struct expr *pairs[16];
+    int n = tuple_shape(x, pairs, 16);
+
+    if (n < 2 || !equal_constants(b, x))
+        return false;
+    write_tuple(b, o, pairs, n);
+    return true;
+}
+
+/*
+ * The same with the equality of the first column left to a bound beside it:
+ * c1 >= x1 AND (c1 > x1 OR (c2 > x2 OR (c2 = x2 AND ...))).  left is what stands before AND.
+ */
+static bool
+emit_bounded_tuple(struct binder *b, struct sbuf *o, const struct expr *left, const struct expr *x)
+{
+    const struct expr *bound = left->kind == EXPR_AND ? left->args[1] : left;
+    const struct expr *pairs[16];
+    int n;
+
+    if (x->kind != EXPR_OR || !plain_pair(bound, OP2('>', '=')) || !plain_pair(x->args[0], '>') ||
+        strcmp(bound->args[0]->sql, x->args[0]->args[0]->sql) != 0)
+        return false;
+    pairs[0] = x->args[0];
+    n = tuple_shape(x->args[1], pairs + 1, 15);
+    if (n < 1 || !equal_constants(b, x->args[1]) ||
+        !same_constant(b, bound->args[1], x->args[0]->args[1]))
+        return false;
+    write_tuple(b, o, pairs, n + 1);
     return true;
 }
 
@@ -407,7 +436,8 @@ emit_logic(struct binder *b, struct sbuf *o, const struct expr *x)
     sbuf_add(o, "(");
     emit_expr(b, o, x->args[0]);
     sbuf_add(o, " AND ");
-    emit_expr(b, o, x->args[1]);
+    if (!emit_bounded_tuple(b, o, x->args[0], x->args[1]))
+        emit_expr(b, o, x->args[1]);
     sbuf_add(o, ")");
 }
 

@@ -438,7 +438,7 @@ fn_like(sqlite3_context *c, int n, sqlite3_value **v)
 struct total {
     bool any;
     int64_t n;
-    int128 exact;
+    unsigned char exact[sizeof(int128)]; /* SQLite aligns to 8 only */
     double f;
     int64_t from;
     int64_t to;
@@ -463,8 +463,13 @@ sum_step(sqlite3_context *c, int n, sqlite3_value **v)
     t->n++;
     if (type_store(&type) == STORE_REAL)
         t->f += value.f;
-    else
-        t->exact += value_decimal(&type, &value).value;
+    else {
+        int128 sum;
+
+        memcpy(&sum, t->exact, sizeof sum);
+        sum += value_decimal(&type, &value).value;
+        memcpy(t->exact, &sum, sizeof sum);
+    }
 }
 
 static void
@@ -487,7 +492,7 @@ total_result(sqlite3_context *c, bool average)
         sqlite3_result_double(c, average ? t->f / (double)t->n : t->f);
         return;
     }
-    d.value = t->exact;
+    memcpy(&d.value, t->exact, sizeof d.value);
     d.scale = from.base == SQL_MONEY || from.base == SQL_SMALLMONEY ? 4
               : type_is_decimal(from.base)                          ? from.scale
                                                                     : 0;

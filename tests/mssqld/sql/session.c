@@ -41,6 +41,8 @@ session_sql(struct session *s, const char *sql)
     return sqlite3_exec(s->db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : session_sqlite_error(s);
 }
 
+static char *format(const char *fmt, va_list args) __attribute__((format(printf, 1, 0)));
+
 static char *
 format(const char *fmt, va_list args)
 {
