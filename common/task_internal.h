@@ -6,8 +6,27 @@
 
 #include "common/task_doc.h"
 
+#include <limits.h>
+
 struct secret;
+struct setting;
 struct task;
+
+struct task_loader {
+    struct task_doc doc;
+    struct task *task;
+    char folder[PATH_MAX]; /* of the task file; relative paths start here */
+};
+
+/* The member of struct task that holds the setting. */
+void *task_field(struct task *t, const struct setting *s);
+
+/* Puts the setting's default in its place. */
+void task_value_preset(struct task *t, const struct setting *s);
+
+/* Puts the value in its place, or complains about it, or warns. */
+void task_value_apply(struct task_loader *l, const struct setting *s, const json_t *v,
+                      const struct place *at);
 
 /* Reads the mapping document (object or string) into t->selections, or complains. */
 void
