@@ -1,5 +1,6 @@
 #include "encoder/plan_text.h"
 
+#include "common/digits.h"
 #include "encoder/json.h"
 
 static char *
@@ -65,10 +66,10 @@ plan_text_string(struct plan_text *t, const char *text)
 void
 plan_text_number(struct plan_text *t, uint32_t number)
 {
-    struct value v = {.kind = VALUE_INT, .i = number};
     char digits[VALUE_TEXT_MAX];
+    char *end = digits_put_u64(digits, number);
 
-    plan_text_bytes(t, digits, value_text(&v, 0, digits, sizeof(digits)));
+    plan_text_bytes(t, digits, (size_t)(end - digits));
 }
 
 static void

@@ -281,9 +281,13 @@ send_event(uint32_t encoder, const struct event *ev)
 static void
 send_watermark(uint32_t encoder)
 {
-    struct watermark mark = {.kind = WATERMARK, .format = EVENT_FORMAT, .generation = 1};
     struct ring_meta meta = {.type = RING_CONTROL};
+    struct watermark mark;
 
+    memset(&mark, 0, sizeof(mark));
+    mark.kind = WATERMARK;
+    mark.format = EVENT_FORMAT;
+    mark.generation = 1;
     mark.position.b[9] = (uint8_t)(w.next_position >> 8);
     mark.position.b[10] = (uint8_t)w.next_position;
     write_input(encoder, &meta, &mark, sizeof(mark));
