@@ -171,14 +171,14 @@ name_hash(const char *name)
 static uint32_t
 name_kept(const char *name)
 {
-    size_t n = strlen(name);
+    uint32_t whole = 0;
+    uint32_t n = 0;
 
-    if (n <= STATS_NAME_BYTES)
-        return (uint32_t)n;
-    n = STATS_NAME_BYTES;
-    while (n > 0 && ((unsigned char)name[n] & 0xC0) == 0x80)
-        n--;
-    return (uint32_t)n;
+    for (; n < STATS_NAME_BYTES && name[n] != '\0'; n++)
+        if (((unsigned char)name[n] & 0xC0) != 0x80)
+            whole = n;
+    /* The next byte begins a character or ends the name: the last one is whole. */
+    return ((unsigned char)name[n] & 0xC0) != 0x80 ? n : whole;
 }
 
 static struct stats_table *
@@ -263,7 +263,7 @@ stats_table_state(struct stats_table *t, enum table_state state)
 static void
 error_body(const struct stats_error_slot *slot, struct stats_error_body *out)
 {
-    uint64_t words[STATS_ERROR_WORDS];
+    uint64_t words[STATS_ERROR_WORDS] = {0};
 
     for (size_t i = 0; i < STATS_ERROR_WORDS; i++)
         words[i] = atomic_load_explicit(&slot->words[i], memory_order_relaxed);

@@ -794,23 +794,18 @@ START_TEST(test_pattern_has_no_bad_case)
 }
 END_TEST
 
+#define RULE_EXCLUDE SELECTION("1", "a", "dbo", "stg%", "exclude", "")
+#define RULE_ALL                                                                                   \
+    SELECTION("\"2\"", "b", "dbo", "%", "include",                                                 \
+              ", \"load-order\": \"3\", \"filters\": [], \"value\": null")
+#define RULE_BIG      SELECTION("3", "c", "dbo", "big", "include", ", \"load-order\": 9")
+#define RULE_EXPLICIT SELECTION("4", "d", "x", "a_b", "explicit", "")
+
 START_TEST(test_precedence_and_load_order)
 {
     struct task *t;
 
-    write_edited(
-        BASE_RULE, SELECTION("1", "a", "dbo", "stg%", "exclude",
-                             "") "," SELECTION("\"2\"", "b", "dbo", "%", "include",
-                                               ", \"load-order\": \"3\", \"filters\": [], "
-                                               "\"value\": null") "," SELECTION("3", "c", "dbo",
-                                                                                "big", "include",
-                                                                                ", \"load-order\": "
-                                                                                "9") "," SELECTION("4",
-                                                                                                   "d",
-                                                                                                   "x",
-                                                                                                   "a_b",
-                                                                                                   "explicit",
-                                                                                                   ""));
+    write_edited(BASE_RULE, RULE_EXCLUDE "," RULE_ALL "," RULE_BIG "," RULE_EXPLICIT);
     t = load_good();
     ck_assert(task_selects(t, "dbo", "big", false));
     ck_assert(!task_selects(t, "dbo", "stg1", false));
