@@ -184,6 +184,8 @@ def test_killed_again_and_again(mssqld):
             for round_ in range(10):
                 for i in range(30):
                     source.execute(c, f"INSERT INTO dbo.t VALUES ({round_ * 30 + i}, N'x')")
+                if round_ % 2:  # else it dies while starting, or before it sees them
+                    wait_for(p, round_ * 30 + 1)
                 p.capture.kill()
                 p.capture.start()
         changes = wait_for(p, 300)
