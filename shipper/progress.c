@@ -37,6 +37,7 @@ progress_note(struct progress *p, const struct window *w, int64_t now_ns, bool i
         return 0;
     if (!window_passed(w, &passed) || position_compare(&passed.position, &p->written) <= 0)
         return 0;
+    p->next_ns = now_ns + p->interval_ns;
     c.position = passed.position;
     c.commit_real_ns = passed.commit_real_ns;
     c.written_real_ns = clock_real_ns();
@@ -45,6 +46,6 @@ progress_note(struct progress *p, const struct window *w, int64_t now_ns, bool i
         return -1;
     CRASH_POINT("shipper-checkpoint-after");
     p->written = passed.position;
-    p->next_ns = now_ns + p->interval_ns;
+    p->n_written++;
     return 1;
 }

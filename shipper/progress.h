@@ -25,6 +25,7 @@ struct progress {
     struct position written; /* zero = nothing yet */
     int64_t next_ns;         /* no write before */
     int64_t interval_ns;
+    uint64_t n_written; /* by this process */
 };
 
 /* Reads what is there.  ERR_CORRUPT, ERR_IO. */

@@ -15,7 +15,8 @@ void
 shipper_alarm(struct shipper *s, const char *event, const struct err *problem)
 {
     stats_error(s->stage->stats, problem, 0);
-    log_err(LOG_WARN, event, problem);
+    /* One site a code: a trouble that repeats must not hide another one. */
+    log_err_write(LOG_WARN, &s->alarms[problem->code], event, problem);
 }
 
 static void
@@ -41,15 +42,16 @@ show_state(struct shipper *s, int64_t now_ns)
 static int
 settle(struct shipper *s, int64_t now_ns, bool is_last, struct err *e)
 {
-    int rc;
+    struct err problem = ERR_INIT;
 
     if (intake_beat(s, now_ns, e) != 0 || delivery_answers(s, e) != 0)
         return -1;
     intake_release(s);
-    rc = progress_note(&s->progress, s->window, now_ns, is_last, e);
-    if (rc > 0)
-        stats_add(s->stage->stats, STAT_CHECKPOINTS, 1);
-    return rc < 0 ? -1 : 0;
+    /* A full disk stops no delivery: the checkpoint only gets older. */
+    if (progress_note(&s->progress, s->window, now_ns, is_last, &problem) < 0)
+        shipper_alarm(s, "checkpoint-not-written", &problem);
+    stats_set(s->stage->stats, STAT_CHECKPOINTS, s->progress.n_written);
+    return 0;
 }
 
 static int

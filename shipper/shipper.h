@@ -10,6 +10,7 @@
 
 #include "common/channel.h"
 #include "common/err.h"
+#include "common/log.h"
 #include "common/stage.h"
 #include "common/stats.h"
 #include "shipper/lanes.h"
@@ -70,6 +71,7 @@ struct shipper {
     bool is_refreshing;
 
     enum stage_state state;
+    struct log_site alarms[ERR_CODE_COUNT];
 };
 
 int shipper_run(struct stage *stage, struct err *e);

@@ -350,6 +350,25 @@ def test_resharding():
         assert_good(judge(client, 20000, 300), 0)
 
 
+def test_a_refused_request_is_taken_apart():
+    refusal = {"action": "error", "status": 400, "code": "ValidationException",
+               "message": "1 validation error detected"}
+    with Kinesisd(streams=f"{STREAM}:2", throttle=False) as k, Fed(k.endpoint) as fed:
+        k.control(rules=[{**refusal, "count": 4}])
+        fed.feed(3000, 1000).ship()
+        fed.wait_drained()
+        assert_good(judge(k.client(), 3000, 1000), 0)
+    with Kinesisd(streams=f"{STREAM}:2", throttle=False) as k, Fed(k.endpoint) as fed:
+        k.control(rules=[refusal])
+        assert fed.feed(3000, 1000).ship().wait(20) == 78
+        line = fed.wait_log("needs-operator.*").group(0)
+        assert "dbo.fed" in line and "is refused" in line and "1 validation error" in line
+        k.control(clear=True)
+        fed.ship()
+        fed.wait_drained()
+        assert_good(judge(k.client(), 3000, 1000), 0)
+
+
 # ---- deaths ----------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("encoders, shippers", [(1, 1), (2, 2)])
