@@ -171,14 +171,14 @@ name_hash(const char *name)
 static uint32_t
 name_kept(const char *name)
 {
-    uint32_t whole = 0;
-    uint32_t n = 0;
+    size_t size = strlen(name);
+    const char *end = name + STATS_NAME_BYTES;
 
-    for (; n < STATS_NAME_BYTES && name[n] != '\0'; n++)
-        if (((unsigned char)name[n] & 0xC0) != 0x80)
-            whole = n;
-    /* The next byte begins a character or ends the name: the last one is whole. */
-    return ((unsigned char)name[n] & 0xC0) != 0x80 ? n : whole;
+    if (size <= STATS_NAME_BYTES)
+        return (uint32_t)size;
+    while (end > name && ((unsigned char)*end & 0xC0) == 0x80)
+        end--;
+    return (uint32_t)(end - name);
 }
 
 static struct stats_table *
