@@ -84,10 +84,22 @@ void
 catalog_forget(struct session *s)
 {
     while (s->tables != NULL) {
-        struct table *next = s->tables->next;
+        struct table *t = s->tables;
 
-        table_free(s->tables);
-        s->tables = next;
+        s->tables = t->next;
+        t->next = s->old_tables;
+        s->old_tables = t;
+    }
+}
+
+void
+catalog_release(struct session *s)
+{
+    while (s->old_tables != NULL) {
+        struct table *next = s->old_tables->next;
+
+        table_free(s->old_tables);
+        s->old_tables = next;
     }
 }
 

@@ -67,7 +67,10 @@ struct table {
 
 /* Drops the session's cache when the catalog has moved on. */
 void catalog_refresh(struct session *s);
+/* Empties the cache; what was handed out stays valid until catalog_release(). */
 void catalog_forget(struct session *s);
+/* Frees what was forgotten: between batches, when nobody holds a table. */
+void catalog_release(struct session *s);
 
 /*
  * Resolves a name in its database (the current one when none is given), schema dbo by default.

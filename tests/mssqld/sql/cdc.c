@@ -252,5 +252,6 @@ cdc_write_dummy(struct session *s, struct database *d)
     if (rc == 0)
         rc = write_mapping(s, d, NO_TRANSACTION, sizeof NO_TRANSACTION);
     s->cdc.active = false;
+    catalog_release(s);
     return tx_end_statement(s, rc == 0) != 0 ? -1 : rc;
 }

@@ -2,7 +2,10 @@
 
 #include <errno.h>
 #include <iconv.h>
+#include <pthread.h>
 #include <sqlite3.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <strings.h>
 
 #include "common/err.h"
@@ -161,35 +164,57 @@ collation_from_page(int page, uint8_t out[5])
     put_word(out, 0x409 | FLAG_IGNORE_CASE | FLAG_IGNORE_KANA | FLAG_IGNORE_WIDTH | FLAG_UTF8, 0);
 }
 
+/* Bytes of each character below U+10000 in each page, 0 = it has none; filled at first use and
+   kept by the process, because connections come and go. */
+static uint8_t page_sizes[N_PAGES][0x10000];
+static atomic_bool page_ready[N_PAGES];
+
+static void
+fill_page_sizes(int page)
+{
+    iconv_t cd = iconv_open(PAGES[page], "UTF-8");
+
+    CHECK(cd != (iconv_t)-1);
+    for (uint32_t cp = 0x80; cp <= 0xFFFF; cp++) {
+        char in[4];
+        char out[8];
+        char *ip = in;
+        char *op = out;
+        size_t il = utf_put(in, cp);
+        size_t ol = sizeof out;
+
+        if (iconv(cd, &ip, &il, &op, &ol) == (size_t)-1)
+            (void)iconv(cd, NULL, NULL, NULL, NULL);
+        else
+            page_sizes[page][cp] = (uint8_t)(sizeof out - ol);
+    }
+    (void)iconv_close(cd);
+}
+
 int
 collation_char_size(int page, uint32_t cp)
 {
-    static _Thread_local iconv_t converters[N_PAGES];
-    char in[4];
-    char out[8];
-    char *ip = in;
-    char *op = out;
-    size_t il;
-    size_t ol = sizeof out;
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    char utf8[4];
 
     if (cp < 0x80)
         return 1;
-    il = utf_put(in, cp);
     if (page == PAGE_UTF8)
-        return (int)il;
+        return (int)utf_put(utf8, cp);
     if (page == 0 && cp >= 0xA0 && cp < 0x100)
         return 1;
     if (page < 0 || page >= N_PAGES || cp > 0xFFFF)
         return 0;
-    if (converters[page] == NULL) {
-        converters[page] = iconv_open(PAGES[page], "UTF-8");
-        CHECK(converters[page] != (iconv_t)-1);
+    /* Pairs with the release below: whoever sees ready sees the table. */
+    if (!atomic_load_explicit(&page_ready[page], memory_order_acquire)) {
+        (void)pthread_mutex_lock(&lock);
+        if (!atomic_load_explicit(&page_ready[page], memory_order_relaxed)) {
+            fill_page_sizes(page);
+            atomic_store_explicit(&page_ready[page], true, memory_order_release);
+        }
+        (void)pthread_mutex_unlock(&lock);
     }
-    if (iconv(converters[page], &ip, &il, &op, &ol) == (size_t)-1) {
-        (void)iconv(converters[page], NULL, NULL, NULL, NULL);
-        return 0;
-    }
-    return (int)(sizeof out - ol);
+    return page_sizes[page][cp];
 }
 
 /* Upper case of the scripts whose cases differ by a constant. */

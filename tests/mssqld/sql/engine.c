@@ -130,7 +130,9 @@ prepare_file(const char *path, struct sqlerr *e)
     int rc = sqlite3_open(path, &db);
 
     if (rc == SQLITE_OK)
-        rc = sqlite3_exec(db, "PRAGMA page_size=8192; PRAGMA journal_mode=WAL", NULL, NULL, NULL);
+        rc = sqlite3_exec(db,
+                          "PRAGMA synchronous=OFF; PRAGMA page_size=8192; PRAGMA journal_mode=WAL",
+                          NULL, NULL, NULL);
     if (rc != SQLITE_OK)
         (void)sqlerr_set(e, 5123, 16, 1, "CREATE FILE of '%s' failed: %s.", path,
                          sqlite3_errmsg(db));

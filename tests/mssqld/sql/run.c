@@ -2,6 +2,7 @@
 #include <strings.h>
 
 #include "common/err.h"
+#include "tests/mssqld/sql/catalog.h"
 #include "tests/mssqld/sql/parse.h"
 #include "tests/mssqld/sql/plan.h"
 
@@ -282,6 +283,7 @@ run_end(struct session *s)
     /* A batch cut short outside a transaction must not keep a lock. */
     if (s->trancount == 0)
         (void)tx_end_statement(s, false);
+    catalog_release(s);
     s->sink = NULL;
     return s->peer_gone ? -1 : 0;
 }

@@ -269,6 +269,7 @@ session_close(struct session **session)
     (void)tx_rollback(s);
     plan_forget(s);
     catalog_forget(s);
+    catalog_release(s);
     func_forget(s);
     for (size_t i = 0; i < sizeof s->lsn_stmt / sizeof s->lsn_stmt[0]; i++)
         (void)sqlite3_finalize(s->lsn_stmt[i]);

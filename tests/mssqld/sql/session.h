@@ -163,7 +163,8 @@ struct session {
     struct moment now_local;
 
     uint64_t catalog_version;
-    struct table *tables; /* cache, valid for catalog_version */
+    struct table *tables;     /* cache, valid for catalog_version */
+    struct table *old_tables; /* forgotten, freed between batches */
     struct plan_entry *plans;
     int n_plans;
     struct sqlite3_stmt *lsn_stmt[4];
