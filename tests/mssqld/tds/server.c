@@ -173,6 +173,9 @@ client_main(void *arg)
     struct client *client = arg;
 
     conn_serve(client->fd, client->spid, &client->server->config);
+    /* Once the client is forgotten the process may exit before this thread does; what OpenSSL
+       keeps for the thread must be gone by then. */
+    OPENSSL_thread_stop();
     forget_client(client);
     return NULL;
 }
