@@ -167,18 +167,18 @@ name_hash(const char *name)
     return h;
 }
 
-/* Bytes of name to keep: whole characters only. */
+/* Bytes of name to keep: as many whole characters as have room. */
 static uint32_t
 name_kept(const char *name)
 {
-    size_t size = strlen(name);
-    const char *end = name + STATS_NAME_BYTES;
+    size_t n = strlen(name);
 
-    if (size <= STATS_NAME_BYTES)
-        return (uint32_t)size;
-    while (end > name && ((unsigned char)*end & 0xC0) == 0x80)
-        end--;
-    return (uint32_t)(end - name);
+    while (n > STATS_NAME_BYTES) {
+        n--;
+        while (n > 0 && ((unsigned char)name[n] & 0xC0) == 0x80)
+            n--;
+    }
+    return (uint32_t)n;
 }
 
 static struct stats_table *
