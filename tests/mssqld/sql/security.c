@@ -32,7 +32,7 @@ security_login(struct engine *g, const char *user, const char *password, bool *s
 
             ok = known != NULL && strcmp(known, password) == 0;
             *sysadmin = sqlite3_column_int(q, 1) != 0;
-            *database = home != NULL ? strdup(home) : NULL;
+            *database = ok && home != NULL ? strdup(home) : NULL;
         }
     }
     (void)sqlite3_finalize(q);

@@ -1,0 +1,568 @@
+/* uses: mssqld */
+/* The T-SQL engine through its seam: what clients see of statements, types and capture. */
+#include <check.h>
+#include <pthread.h>
+#include <unistd.h>
+
+#include "common/err.h"
+#include "tests/mssqld/engine.h"
+
+/* A sink that writes everything down as text. */
+struct record {
+    char text[65536];
+    size_t size;
+    struct sql_type types[64];
+    int n_columns;
+    int32_t error; /* last message above severity 10 */
+};
+
+static void
+put(struct record *r, const char *text, size_t size)
+{
+    if (r->size + size + 1 > sizeof r->text)
+        size = sizeof r->text - r->size - 1;
+    memcpy(r->text + r->size, text, size);
+    r->size += size;
+    r->text[r->size] = '\0';
+}
+
+static void
+put_decimal(struct record *r, const struct sql_value *v, int scale)
+{
+    char digits[48];
+    int at = (int)sizeof digits;
+    int n = 0;
+    __extension__ unsigned __int128 m = v->dec.magnitude;
+
+    do {
+        if (n == scale && n > 0)
+            digits[--at] = '.';
+        digits[--at] = (char)('0' + (int)(m % 10));
+        m /= 10;
+        n++;
+    } while (m > 0 || n <= scale);
+    if (v->dec.negative)
+        put(r, "-", 1);
+    put(r, digits + at, sizeof digits - (size_t)at);
+}
+
+static void
+put_value(struct record *r, const struct sql_type *t, const struct sql_value *v)
+{
+    char buf[64];
+    int n = 0;
+
+    if (v->is_null) {
+        put(r, "NULL", 4);
+    } else if (t->base == SQL_DECIMAL || t->base == SQL_NUMERIC) {
+        put_decimal(r, v, t->scale);
+    } else if (t->base == SQL_REAL || t->base == SQL_FLOAT) {
+        n = snprintf(buf, sizeof buf, "%.17g", v->f);
+    } else if (t->base >= SQL_DATE && t->base <= SQL_DATETIMEOFFSET) {
+        n = snprintf(buf, sizeof buf, "%d/%lld/%d", v->dt.days, (long long)v->dt.ticks,
+                     v->dt.offset_min);
+    } else if (t->base >= SQL_CHAR && t->base <= SQL_NTEXT) {
+        put(r, v->bytes.data, v->bytes.size);
+    } else if (t->base == SQL_VARIANT) {
+        put_value(r, v->variant.type, v->variant.value);
+    } else if (t->base >= SQL_BINARY && t->base != SQL_XML) {
+        put(r, "0x", 2);
+        for (size_t i = 0; i < v->bytes.size; i++) {
+            n = snprintf(buf, sizeof buf, "%02X", ((const unsigned char *)v->bytes.data)[i]);
+            put(r, buf, (size_t)n);
+        }
+        n = 0;
+    } else if (t->base == SQL_XML) {
+        put(r, v->bytes.data, v->bytes.size);
+    } else {
+        n = snprintf(buf, sizeof buf, "%lld", (long long)v->i);
+    }
+    put(r, buf, (size_t)n);
+}
+
+static int
+on_columns(void *arg, const struct sql_column *columns, int n)
+{
+    struct record *r = arg;
+
+    ck_assert_int_le(n, 64);
+    r->n_columns = n;
+    for (int i = 0; i < n; i++)
+        r->types[i] = columns[i].type;
+    return 0;
+}
+
+static int
+on_row(void *arg, const struct sql_value *values)
+{
+    struct record *r = arg;
+
+    for (int i = 0; i < r->n_columns; i++) {
+        put(r, i > 0 ? "|" : "", i > 0 ? 1 : 0);
+        put_value(r, &r->types[i], &values[i]);
+    }
+    put(r, "\n", 1);
+    return 0;
+}
+
+static int
+on_done(void *arg, enum done_kind kind, uint16_t status, uint16_t command, uint64_t rows)
+{
+    (void)arg;
+    (void)kind;
+    (void)status;
+    (void)command;
+    (void)rows;
+    return 0;
+}
+
+static int
+on_message(void *arg, int32_t number, uint8_t state, uint8_t severity, const char *text,
+           const char *procedure, int32_t line)
+{
+    struct record *r = arg;
+    char buf[600];
+    int n = snprintf(buf, sizeof buf, "[%d] %.500s\n", number, text);
+
+    (void)state;
+    (void)procedure;
+    (void)line;
+    if (severity > 10)
+        r->error = number;
+    put(r, buf, (size_t)n);
+    return 0;
+}
+
+static int
+on_database(void *arg, const char *from, const char *to)
+{
+    (void)arg;
+    (void)from;
+    (void)to;
+    return 0;
+}
+
+static int
+on_transaction(void *arg, uint8_t type, uint64_t descriptor)
+{
+    (void)arg;
+    (void)type;
+    (void)descriptor;
+    return 0;
+}
+
+static int
+on_status(void *arg, int32_t status)
+{
+    (void)arg;
+    (void)status;
+    return 0;
+}
+
+static int
+on_return(void *arg, const char *name, const struct sql_type *type, const struct sql_value *value)
+{
+    struct record *r = arg;
+
+    put(r, name, strlen(name));
+    put(r, "=", 1);
+    put_value(r, type, value);
+    put(r, "\n", 1);
+    return 0;
+}
+
+static struct engine *engine;
+static char directory[64];
+
+static struct sink
+sink_of(struct record *r)
+{
+    return (struct sink){r,           on_columns,     on_row,    on_done,   on_message,
+                         on_database, on_transaction, on_status, on_return, NULL};
+}
+
+static struct session *
+login(const char *user, const char *password, const char *database, struct record *r)
+{
+    struct login_request request = {
+        .user = user, .password = password, .database = database, .application = "t", .host = "h"};
+    struct sink sink = sink_of(r);
+    struct session *s = NULL;
+
+    (void)session_open(engine, &request, 51, &sink, &s);
+    return s;
+}
+
+/* Runs text; the answer stays in a buffer until the next call. */
+static const char *
+run(struct session *s, const char *text)
+{
+    static _Thread_local struct record r;
+    struct sink sink = sink_of(&r);
+
+    r.size = 0;
+    r.text[0] = '\0';
+    r.error = 0;
+    ck_assert_int_eq(session_run(s, text, NULL, 0, DONE_BATCH, &sink), 0);
+    return r.text;
+}
+
+static void
+ok(struct session *s, const char *text)
+{
+    const char *answer = run(s, text);
+
+    ck_assert_msg(strchr(answer, '[') == NULL, "%s: %s", text, answer);
+}
+
+static void
+setup(void)
+{
+    struct engine_config config = {.directory = directory, .sa_password = "pw", .server_name = "T"};
+    struct err e = ERR_INIT;
+
+    (void)snprintf(directory, sizeof directory, "/tmp/mssqld_test.XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(directory));
+    ck_assert_msg(engine_open(&config, &engine, &e) == 0, "%s", e.text);
+}
+
+static void
+teardown(void)
+{
+    char command[128];
+
+    engine_close(&engine);
+    (void)snprintf(command, sizeof command, "rm -rf %s", directory);
+    ck_assert_int_eq(system(command), 0);
+}
+
+static struct session *
+open_database(void)
+{
+    static struct record r;
+    struct session *s = login("sa", "pw", "", &r);
+
+    ck_assert_ptr_nonnull(s);
+    ok(s, "CREATE DATABASE db");
+    ok(s, "USE db");
+    return s;
+}
+
+static void
+capture(struct session *s, const char *table)
+{
+    char text[200];
+
+    ok(s, "EXEC sys.sp_cdc_enable_db");
+    (void)snprintf(text, sizeof text,
+                   "EXEC sys.sp_cdc_enable_table @source_schema = N'dbo', @source_name = N'%s', "
+                   "@role_name = NULL",
+                   table);
+    ok(s, text);
+}
+
+START_TEST(expressions)
+{
+    struct session *s = open_database();
+    static const char *const CASES[][2] = {
+        {"SELECT 1 AS a, N'x', NULL", "1|x|NULL\n"},
+        {"SELECT CAST('-9223372036854775808' AS bigint)", "-9223372036854775808\n"},
+        {"SELECT CAST('-99999999999999999999999999999999999999' AS decimal(38,0))",
+         "-99999999999999999999999999999999999999\n"},
+        {"SELECT CAST('1.005' AS decimal(10,2))", "1.01\n"},
+        {"SELECT CAST('922337203685477.5807' AS money)", "9223372036854775807\n"},
+        {"SELECT CAST('2024-02-29T12:34:56.123' AS datetime)", "738944/452961233333/0\n"},
+        {"SELECT CAST('4/15/2022' AS date)", "738259/0/0\n"},
+        {"SELECT CONVERT(varchar(30), CAST('2024-02-29 12:34:56.7' AS datetime2(1)), 121)",
+         "2024-02-29 12:34:56.7\n"},
+        {"SELECT CAST('2024-02-29 12:34:56 +05:30' AS datetimeoffset(0))",
+         "738944/254960000000/330\n"},
+        {"SELECT CONVERT(varbinary(max), CONVERT(nvarchar(max), N'a\xF0\x9F\x98\x80'))",
+         "0x61003DD800DE\n"},
+        {"SELECT CAST('ab' AS char(4)), CAST(0x01 AS binary(3))", "ab  |0x010000\n"},
+        {"SELECT CAST(CAST('6F9619FF-8B86-D011-B42D-00C04FC964FF' AS uniqueidentifier) AS "
+         "varchar(40))",
+         "6F9619FF-8B86-D011-B42D-00C04FC964FF\n"},
+        {"SELECT x FROM (VALUES (28), (20.5)) AS v(x)", "28.0\n20.5\n"},
+        {"SELECT 7 / 2, 7 % 3, -7 / 2, 1 & 3", "3|1|-3|1\n"},
+        {"SELECT 'Abc' + 'd', LEN('ab  '), DATALENGTH(N'ab')", "Abcd|2|4\n"},
+        {"SELECT CASE WHEN 'A' = 'a ' THEN 1 ELSE 0 END", "1\n"},
+        {"SELECT 1 WHERE 'abc' LIKE '[a-c]b_' AND NULL IS NULL", "1\n"},
+        {"SELECT MAX(b) FROM (SELECT 0x02 AS b UNION ALL SELECT 0x0A) AS x", "0x0A\n"},
+        {"DECLARE @i int = 0; WHILE @i < 5 SET @i += 2; SELECT @i", "6\n"},
+        {"SELECT TRY_CONVERT(int, 'x'), ISNULL(NULL, 3), COALESCE(NULL, 'y')", "NULL|3|y\n"},
+        {"EXEC sp_executesql N'SELECT @p + 1', N'@p int', @p = 41", "42\n"},
+    };
+
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++)
+        ck_assert_str_eq(run(s, CASES[i][0]), CASES[i][1]);
+    session_close(&s);
+}
+END_TEST
+
+START_TEST(errors)
+{
+    struct session *s = open_database();
+    static const struct {
+        const char *text;
+        const char *number;
+    } CASES[] = {
+        {"SELECT * FROM dbo.nope", "[208]"},
+        {"SELECT nope FROM dbo.t", "[207]"},
+        {"SELECT FROM", "[156]"},
+        {"SELECT 1/0", "[8134]"},
+        {"SELECT CAST('x' AS int)", "[245]"},
+        {"SELECT @nope", "[137]"},
+        {"EXEC dbo.nope", "[2812]"},
+        {"INSERT INTO t VALUES (1, 'a'), (1, 'b')", "[2627]"},
+        {"INSERT INTO t VALUES (NULL, 'a')", "[515]"},
+        {"INSERT INTO t VALUES (2, 'abcdef')", "[2628]"},
+        {"COMMIT", "[3902]"},
+        {"ROLLBACK", "[3903]"},
+        {"EXEC sys.sp_cdc_enable_table 'dbo', 't', @role_name = NULL", "[22901]"},
+    };
+
+    ok(s, "CREATE TABLE t (id int NOT NULL PRIMARY KEY, v varchar(5))");
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++)
+        ck_assert_msg(strncmp(run(s, CASES[i].text), CASES[i].number, strlen(CASES[i].number)) == 0,
+                      "%s: %s", CASES[i].text, run(s, CASES[i].text));
+    ck_assert_str_eq(run(s, "SELECT COUNT(*) FROM t"), "0\n");
+    session_close(&s);
+}
+END_TEST
+
+START_TEST(change_rows)
+{
+    struct session *s = open_database();
+
+    ok(s, "CREATE TABLE t (id int NOT NULL PRIMARY KEY, c2 int, c3 int, c4 int, c5 int, c6 int, "
+          "c7 int, c8 int, m nvarchar(max), x text)");
+    capture(s, "t");
+    ok(s, "INSERT INTO t(id, m, x) VALUES (1, N'long', 'lob')");
+    ok(s, "UPDATE t SET c8 = 5 WHERE id = 1");
+    ok(s, "UPDATE t SET m = N'other' WHERE id = 1");
+    ok(s, "UPDATE t SET c8 = 5 WHERE id = 1"); /* changes nothing: no row */
+    ok(s, "UPDATE t SET id = 2");
+    ok(s, "BEGIN TRAN; DELETE FROM t; ROLLBACK");
+    ok(s, "DELETE FROM t");
+    /* Ordinal 8 is the highest bit of the last byte, 9 the lowest of the one before. */
+    ck_assert_str_eq(run(s, "SELECT [__$operation], [__$update_mask], id, c8, m, x, "
+                            "[__$command_id] FROM cdc.dbo_t_CT ORDER BY [__$start_lsn], "
+                            "[__$command_id], [__$seqval], [__$operation]"),
+                     "2|0x03FF|1|NULL|long|lob|1\n"
+                     "3|0x0080|1|NULL|NULL|NULL|1\n"
+                     "4|0x0080|1|5|long|lob|1\n"
+                     "3|0x0100|1|5|long|NULL|1\n"
+                     "4|0x0100|1|5|other|lob|1\n"
+                     "1|0x03FF|1|5|other|NULL|1\n"
+                     "2|0x03FF|2|5|other|lob|2\n"
+                     "1|0x03FF|2|5|other|NULL|1\n");
+    /* All in LSN order below the commit, one mapping row a transaction. */
+    ck_assert_str_eq(
+        run(s, "SELECT COUNT(*) FROM cdc.dbo_t_CT WHERE [__$seqval] >= [__$start_lsn]"), "0\n");
+    ck_assert_str_eq(run(s, "SELECT COUNT(*) FROM cdc.lsn_time_mapping m WHERE EXISTS (SELECT 1 "
+                            "FROM cdc.dbo_t_CT c WHERE c.[__$start_lsn] = m.start_lsn)"),
+                     "5\n");
+    ck_assert_str_eq(run(s, "SELECT COUNT(DISTINCT [__$seqval]) FROM cdc.dbo_t_CT WHERE id IN "
+                            "(1, 2) AND [__$start_lsn] IN (SELECT [__$start_lsn] FROM "
+                            "cdc.dbo_t_CT WHERE [__$command_id] = 2)"),
+                     "1\n");
+    session_close(&s);
+}
+END_TEST
+
+/* Reads the change table and plays it onto an array, in the order of the clustered key. */
+static void
+replay(struct session *s, int *table, int n)
+{
+    static const char PAGE[] =
+        "SELECT [__$operation], id, v FROM cdc.dbo_t_CT ORDER BY [__$start_lsn], "
+        "[__$command_id], [__$seqval], [__$operation]";
+    char *copy = strdup(run(s, PAGE));
+    char *save = NULL;
+
+    ck_assert_ptr_nonnull(copy);
+    for (int i = 0; i < n; i++)
+        table[i] = -1;
+    for (char *line = strtok_r(copy, "\n", &save); line != NULL;
+         line = strtok_r(NULL, "\n", &save)) {
+        int op;
+        int id;
+        int v;
+
+        ck_assert_int_eq(sscanf(line, "%d|%d|%d", &op, &id, &v), 3);
+        ck_assert_int_lt(id, n);
+        if (op == 2) {
+            ck_assert_int_eq(table[id], -1);
+            table[id] = v;
+        } else if (op == 4) {
+            ck_assert_int_ne(table[id], -1);
+            table[id] = v;
+        } else {
+            ck_assert_int_eq(table[id], v);
+            if (op == 1)
+                table[id] = -1;
+        }
+    }
+    free(copy);
+}
+
+START_TEST(random_transactions_replay)
+{
+    struct session *s = open_database();
+    int table[32];
+    unsigned seed = 4711;
+    char text[300];
+
+    ok(s, "CREATE TABLE t (id int NOT NULL PRIMARY KEY, v int NOT NULL)");
+    capture(s, "t");
+    for (int round = 0; round < 60; round++) {
+        ok(s, "BEGIN TRAN");
+        for (int i = 0; i < 4; i++) {
+            int a = (int)(rand_r(&seed) % 16);
+            int b = (int)(rand_r(&seed) % 16);
+
+            switch (rand_r(&seed) % 5) {
+            case 0:
+                (void)snprintf(text, sizeof text, "INSERT INTO t VALUES (%d, %d)", a, round);
+                break;
+            case 1:
+                (void)snprintf(text, sizeof text, "UPDATE t SET v = v + 1 WHERE id > %d", a);
+                break;
+            case 2:
+                (void)snprintf(text, sizeof text, "DELETE FROM t WHERE id BETWEEN %d AND %d", a, b);
+                break;
+            case 3: /* keys move: all rows with deferred pairs */
+                (void)snprintf(text, sizeof text, "UPDATE t SET id = 15 - id, v = v + %d", b);
+                break;
+            default:
+                (void)snprintf(text, sizeof text,
+                               "SAVE TRAN p; UPDATE t SET v = 0; DELETE FROM t WHERE id = %d; "
+                               "ROLLBACK TRAN p",
+                               a);
+                break;
+            }
+            (void)run(s, text); /* a duplicate key is a statement that did nothing */
+        }
+        ok(s, rand_r(&seed) % 4 == 0 ? "ROLLBACK" : "COMMIT");
+    }
+    replay(s, table, 32);
+    for (int i = 0; i < 16; i++) {
+        char want[32];
+
+        (void)snprintf(text, sizeof text, "SELECT v FROM t WHERE id = %d", i);
+        (void)snprintf(want, sizeof want, table[i] >= 0 ? "%d\n" : "", table[i]);
+        ck_assert_str_eq(run(s, text), want);
+    }
+    session_close(&s);
+}
+END_TEST
+
+START_TEST(keyset_pages_are_complete)
+{
+    struct session *s = open_database();
+    const char *page;
+
+    ok(s, "CREATE TABLE t (id int NOT NULL PRIMARY KEY, v int)");
+    capture(s, "t");
+    ok(s, "INSERT INTO t VALUES (1,1),(2,2),(3,3)");
+    ok(s, "DECLARE @l binary(10), @q binary(10); SELECT TOP (1) @l = [__$start_lsn], @q = "
+          "[__$seqval] FROM cdc.dbo_t_CT ORDER BY [__$seqval]");
+    page = run(s, "DECLARE @l binary(10), @q binary(10); SELECT TOP (1) @l = [__$start_lsn], @q = "
+                  "[__$seqval] FROM cdc.dbo_t_CT ORDER BY [__$seqval]; SELECT id FROM cdc.dbo_t_CT "
+                  "WHERE [__$start_lsn] >= @l AND ([__$start_lsn] > @l OR ([__$command_id] > 1 OR "
+                  "([__$command_id] = 1 AND ([__$seqval] > @q OR ([__$seqval] = @q AND "
+                  "[__$operation] > 2))))) ORDER BY [__$start_lsn], [__$command_id], [__$seqval], "
+                  "[__$operation]");
+    ck_assert_str_eq(page, "2\n3\n");
+    session_close(&s);
+}
+END_TEST
+
+START_TEST(permissions)
+{
+    struct session *s = open_database();
+    static struct record r;
+    struct session *u;
+
+    ok(s, "CREATE TABLE t (id int); CREATE TABLE open_t (id int)");
+    ok(s, "CREATE LOGIN reader WITH PASSWORD = 'secret'");
+    ck_assert_ptr_null(login("reader", "wrong", "", &r));
+    ck_assert_int_eq(r.error, 18456);
+    ck_assert_ptr_null(login("reader", "secret", "db", &r)); /* no user there yet */
+    ck_assert_ptr_null(login("sa", "pw", "nowhere", &r));
+    ok(s, "CREATE USER reader FOR LOGIN reader; GRANT SELECT ON dbo.open_t TO reader");
+    u = login("reader", "secret", "db", &r);
+    ck_assert_ptr_nonnull(u);
+    ck_assert_msg(strncmp(run(u, "SELECT * FROM t"), "[229]", 5) == 0, "not denied");
+    ck_assert_str_eq(run(u, "SELECT COUNT(*) FROM open_t"), "0\n");
+    ok(s, "GRANT SELECT ON SCHEMA::dbo TO reader");
+    ck_assert_str_eq(run(u, "SELECT COUNT(*) FROM t"), "0\n");
+    ok(s, "DENY SELECT ON dbo.t TO reader");
+    ck_assert_msg(strncmp(run(u, "SELECT * FROM t"), "[229]", 5) == 0, "DENY does not win");
+    session_close(&u);
+    session_close(&s);
+}
+END_TEST
+
+static void *
+writer_main(void *arg)
+{
+    struct session *s = arg;
+
+    for (int i = 0; i < 200; i++)
+        ok(s, "UPDATE t SET v = v + 1");
+    return NULL;
+}
+
+START_TEST(two_writers_and_a_reader)
+{
+    struct session *s = open_database();
+    static struct record r;
+    struct session *a = login("sa", "pw", "db", &r);
+    struct session *b = login("sa", "pw", "db", &r);
+    pthread_t threads[2];
+
+    ok(s, "CREATE TABLE t (v int); INSERT INTO t VALUES (0)");
+    ok(s, "BEGIN TRAN; UPDATE t SET v = 100");
+    /* A reader sees the committed state and does not wait; a second writer does. */
+    ck_assert_str_eq(run(a, "SELECT v FROM t"), "0\n");
+    ck_assert_msg(strncmp(run(a, "SET LOCK_TIMEOUT 20; UPDATE t SET v = 7"), "[1222]", 6) == 0,
+                  "no lock time-out");
+    ok(s, "ROLLBACK");
+    ok(a, "SET LOCK_TIMEOUT -1");
+    ck_assert_int_eq(pthread_create(&threads[0], NULL, writer_main, a), 0);
+    ck_assert_int_eq(pthread_create(&threads[1], NULL, writer_main, b), 0);
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
+    ck_assert_str_eq(run(s, "SELECT v FROM t"), "400\n");
+    session_close(&a);
+    session_close(&b);
+    session_close(&s);
+}
+END_TEST
+
+int
+main(void)
+{
+    Suite *suite = suite_create("mssqld_engine");
+    TCase *t = tcase_create("engine");
+    SRunner *runner;
+    int failed;
+
+    tcase_set_timeout(t, 40);
+    tcase_add_checked_fixture(t, setup, teardown);
+    tcase_add_test(t, expressions);
+    tcase_add_test(t, errors);
+    tcase_add_test(t, change_rows);
+    tcase_add_test(t, random_transactions_replay);
+    tcase_add_test(t, keyset_pages_are_complete);
+    tcase_add_test(t, permissions);
+    tcase_add_test(t, two_writers_and_a_reader);
+    suite_add_tcase(suite, t);
+    runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? 0 : 1;
+}
