@@ -130,7 +130,7 @@ task_load_order(const struct task *t, const char *schema, const char *table, boo
 
 /*
  * Reads the secret into a fresh buffer (NUL-terminated); secret_wipe() clears and frees it.
- * ERR_CONFIG with the file or variable named; SECRET_MANAGER is refused with a clear message
+ * ERR_CONFIG with the file or variable named, also when it is missing; SECRET_MANAGER is refused with a clear message
  * until it is implemented.
  */
 int secret_read(const struct secret *s, const char *what, char **out, struct err *e);

@@ -75,6 +75,9 @@ read_secret_file(const char *path, const char *what, char **out, struct err *e)
     size_t size;
 
     if (file_read(path, SECRET_MAX, out, &size, e) != 0) {
+        /* It does not come by itself: a person has to write it. */
+        if (e != NULL && e->code == ERR_NOT_FOUND)
+            e->code = ERR_CONFIG;
         err_context(e, "%s", what);
         return err_hint(e, "write the password into %s, mode 0640, readable by this user", path);
     }

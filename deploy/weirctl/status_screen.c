@@ -5,6 +5,7 @@
 #include "common/task.h"
 #include "deploy/weirctl/text.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -158,8 +159,10 @@ print_stage(const struct screen *s, const struct stage_row *row)
         (void)snprintf(mb, sizeof(mb), bytes < 99.95e6 ? "%.1f" : "%.0f", bytes / 1e6);
     (void)text_rate(p != NULL ? rate(s, n[STAT_RECORDS_OUT], p[STAT_RECORDS_OUT]) : -1, rows,
                     sizeof(rows));
-    (void)text_percent(p != NULL ? percent_of_time(s, n[STAT_IDLE_NS] + n[STAT_FULL_WAIT_NS],
-                                                   p[STAT_IDLE_NS] + p[STAT_FULL_WAIT_NS])
+    /* A wait is booked when it ends: it may have begun before the first look. */
+    (void)text_percent(p != NULL ? fmin(percent_of_time(s, n[STAT_IDLE_NS] + n[STAT_FULL_WAIT_NS],
+                                                        p[STAT_IDLE_NS] + p[STAT_FULL_WAIT_NS]),
+                                        100)
                                  : -1,
                        100, wait, sizeof(wait));
     (void)text_percent(p != NULL ? percent_of_time(s, n[STAT_CPU_USER_NS] + n[STAT_CPU_SYS_NS],
@@ -349,7 +352,7 @@ print_latencies(const struct screen *s)
         recent(s, lines[i].id, &d);
         if (d.count == 0) {
             snapshot_distribution(s->now, lines[i].id, &d);
-            whole = s->before != NULL && d.count > 0 ? "  since start" : "";
+            whole = s->before != NULL && d.count > 0 ? "  total" : "";
         }
         if (d.count == 0) {
             (void)fprintf(s->out, "%-24s %8s %8s %8s %8s %10s\n", lines[i].name, "-", "-", "-", "-",
