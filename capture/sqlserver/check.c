@@ -188,6 +188,21 @@ check_collations(struct check *c, const struct instance *in)
     return 0;
 }
 
+/* Most reasons end in their remedy. */
+static int
+add_refused(struct check *c, const struct instance *in)
+{
+    const struct table_def *d = in->table.def;
+    const char *why = in->table.refused;
+    const char *remedy = strstr(why, ": run ");
+
+    if (remedy == NULL)
+        return add(c, SOURCE_ERROR, "follow the advice, or exclude the table by a selection rule",
+                   "table %s.%s: %s", d->schema, d->name, why);
+    return add(c, SOURCE_ERROR, remedy + 2, "table %s.%s: %.*s", d->schema, d->name,
+               (int)(remedy - why), why);
+}
+
 static int
 check_table(struct check *c, const struct instance *in)
 {
@@ -195,8 +210,7 @@ check_table(struct check *c, const struct instance *in)
     bool granted;
 
     if (in->table.refused != NULL)
-        return add(c, SOURCE_ERROR, "follow the advice, or exclude the table by a selection rule",
-                   "table %s.%s: %s", d->schema, d->name, in->table.refused);
+        return add_refused(c, in);
     if (check_rights(c, in, &granted) != 0 || check_collations(c, in) != 0)
         return -1;
     if (!granted)

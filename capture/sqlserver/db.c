@@ -214,8 +214,11 @@ connect_process(struct db *d, const struct db_config *config, struct err *e)
 
     if (db_conf_write(config->private_directory, config->endpoint, path, e) != 0)
         return -1;
-    if (secret_read(&config->endpoint->password, "SourceEndpoint.Password", &password, e) != 0)
+    if (secret_read(&config->endpoint->password, "SourceEndpoint.Password", &password, e) != 0) {
+        if (e->code == ERR_NOT_FOUND)
+            e->code = ERR_CONFIG; /* a file that is not there is not worth waiting for */
         return -1;
+    }
     login = make_login(config, password);
     secret_wipe(&password);
     if (login == NULL)
