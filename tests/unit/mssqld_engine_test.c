@@ -386,11 +386,12 @@ replay(struct session *s, int *table, int n)
         table[i] = -1;
     for (char *line = strtok_r(copy, "\n", &save); line != NULL;
          line = strtok_r(NULL, "\n", &save)) {
-        int op;
-        int id;
-        int v;
+        char *at = line;
+        int op = (int)strtol(at, &at, 10);
+        int id = (int)strtol(at + 1, &at, 10);
+        int v = (int)strtol(at + 1, &at, 10);
 
-        ck_assert_int_eq(sscanf(line, "%d|%d|%d", &op, &id, &v), 3);
+        ck_assert_int_eq(*at, '\0');
         ck_assert_int_lt(id, n);
         if (op == 2) {
             ck_assert_int_eq(table[id], -1);

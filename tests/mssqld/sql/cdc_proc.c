@@ -485,7 +485,6 @@ disable_table(struct session *s, const struct proc_call *call)
         any = true;
         if (cdc_drop_instance(s, t->db, t->instances[i].object_id) != 0)
             return -1;
-        t = catalog_find(s, &source, 'U');
         i = -1;
         catalog_forget(s);
         t = catalog_find(s, &source, 'U');

@@ -28,7 +28,7 @@ struct sqlite3;
 int collation_register(struct sqlite3 *db);
 
 /* Bytes the character takes in the code page; 0 when it cannot be written there. */
-int collation_char_size(int page, uint32_t codepoint);
+int collation_char_size(int page, uint32_t cp);
 
 /* Case-insensitive comparison with trailing blanks ignored, as MSCI. */
 int collation_compare_ci(const char *a, size_t a_size, const char *b, size_t b_size);

@@ -218,8 +218,7 @@ arith_time(const struct value_context *x, int op, const struct sql_type *ta, str
     struct sql_value l;
     struct sql_value r;
 
-    if (value_convert(x, type_is_text(ta->base) ? ta : ta, a, &moment, &l) != 0 ||
-        value_convert(x, &moment, &l, &f, &l) != 0)
+    if (value_convert(x, ta, a, &moment, &l) != 0 || value_convert(x, &moment, &l, &f, &l) != 0)
         return -1;
     r = *b;
     if (type_is_time(tb->base) || type_is_text(tb->base)) {

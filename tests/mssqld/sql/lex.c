@@ -195,8 +195,8 @@ static int
 string_literal(struct lexer *l, bool wide)
 {
     size_t start = l->i;
-    const char *text;
-    size_t size;
+    const char *text = "";
+    size_t size = 0;
     struct token *t;
     struct literal *lit;
     size_t units;
@@ -382,8 +382,8 @@ next_token(struct lexer *l)
 {
     const char *p = l->text + l->i;
     size_t start = l->i;
-    const char *text;
-    size_t size;
+    const char *text = "";
+    size_t size = 0;
     struct token *t;
 
     if (p[0] == '\'' || ((p[0] == 'N' || p[0] == 'n') && p[1] == '\''))

@@ -178,7 +178,7 @@ int
 parse_type(struct parser *p, struct sql_type *out)
 {
     const char *name = parse_identifier(p);
-    int64_t n;
+    int64_t n = 0;
 
     if (name == NULL)
         return -1;

@@ -101,6 +101,8 @@ cacheable(const struct stmt *x)
 static struct plan_entry *
 find_plan(struct session *s, const struct sbuf *key, uint64_t hash)
 {
+    if (key->data == NULL)
+        return NULL;
     for (struct plan_entry **link = &s->plans; *link != NULL; link = &(*link)->next) {
         struct plan_entry *e = *link;
 
@@ -157,7 +159,7 @@ get_plan(struct session *s, const char *text, struct lexed *l)
     e->key_size = l->key.size;
     e->key = malloc(l->key.size + 1);
     CHECK(e->key != NULL);
-    if (l->key.size > 0)
+    if (l->key.data != NULL)
         memcpy(e->key, l->key.data, l->key.size);
     e->next = s->plans;
     s->plans = e;

@@ -182,7 +182,7 @@ run_scalar(struct run *r, struct stmt *x, int slot, struct expr *e, const struct
 int
 run_condition(struct run *r, struct stmt *x, struct expr *e, bool *out)
 {
-    struct sql_value v;
+    struct sql_value v = {.is_null = true};
     struct sql_type t;
 
     if (run_scalar(r, x, 0, e, NULL, &t, &v) != 0)

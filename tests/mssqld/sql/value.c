@@ -259,7 +259,7 @@ number_from_text(const struct value_context *c, const struct sql_type *from, con
                  size_t n, const struct sql_type *to, struct sql_value *out)
 {
     char *text = arena_strndup(c->arena, s, n);
-    struct decimal d;
+    struct decimal d = {0};
     char *end;
     double f;
 

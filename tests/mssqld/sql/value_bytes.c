@@ -71,7 +71,7 @@ source_bytes(const struct value_context *c, const struct sql_type *from, const s
         out->bytes.size = utf_to_utf16(v->bytes.data, v->bytes.size, buf);
         out->bytes.data = buf;
     } else if (type_is_text(from->base)) {
-        size_t n;
+        size_t n = 0;
 
         out->bytes.data = page_encode(collation_page(from->collation), v->bytes.data, v->bytes.size,
                                       c->arena, &n);
