@@ -255,7 +255,8 @@ add_query(struct text *t, const char *query)
         query += size;
         query += *query == '&';
     }
-    qsort(list, n, sizeof(list[0]), compare_parameters);
+    if (n > 1)
+        qsort(list, n, sizeof(list[0]), compare_parameters);
     for (size_t i = 0; i < n; i++) {
         if (i > 0)
             text_put(t, "&");

@@ -85,8 +85,11 @@ ensure_credentials(struct kinesis *k, struct err *e)
     if (k->has_credentials && !k->is_stale)
         return 0;
     if (credentials_find(&found, e) != 0) {
+        if (!k->has_credentials)
+            return -1;
         /* A file that is just being replaced must not stop what may still be valid. */
-        return k->has_credentials ? 0 : -1;
+        log_err(LOG_WARN, "credentials-not-renewed", e);
+        return 0;
     }
     if (k->has_credentials && credentials_equal(&found, &k->credentials)) {
         k->is_stale = false;
