@@ -231,6 +231,27 @@ doc_where(const struct task_doc *doc, const struct place *at, char *buf, size_t 
                    place_text(at, text, sizeof(text)));
 }
 
+/*
+ * Names and values of the file end on a terminal and in logs: no control characters, and no
+ * characters cut in their middle (values are shown up to a number of bytes).
+ */
+static void
+make_printable(char *text)
+{
+    for (char *p = text; *p != '\0'; p++) {
+        unsigned char c = (unsigned char)*p;
+        int more = c >= 0xF0 ? 3 : c >= 0xE0 ? 2 : c >= 0xC0 ? 1 : 0;
+        int here = 0;
+
+        while (here < more && ((unsigned char)p[here + 1] & 0xC0) == 0x80)
+            here++;
+        if (c < 0x20 || c == 0x7F || here < more || (c & 0xC0) == 0x80)
+            *p = '?';
+        else
+            p += here;
+    }
+}
+
 __attribute__((format(printf, 3, 0))) static char *
 sentence(const struct task_doc *doc, const struct place *at, const char *fmt, va_list ap)
 {
@@ -242,10 +263,7 @@ sentence(const struct task_doc *doc, const struct place *at, const char *fmt, va
     (void)snprintf(text + used, sizeof(text) - used, ": ");
     used = strlen(text);
     (void)vsnprintf(text + used, sizeof(text) - used, fmt, ap);
-    /* Names and values of the file end on a terminal: no control characters. */
-    for (char *p = text; *p != '\0'; p++)
-        if ((unsigned char)*p < 0x20 || *p == 0x7F)
-            *p = '?';
+    make_printable(text);
     return doc_strdup(text);
 }
 

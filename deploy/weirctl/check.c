@@ -27,7 +27,7 @@
 #define MAX_COMPLAINTS 100
 #define TMPFS_MAGIC    0x01021994
 #define RAMFS_MAGIC    0x858458F6
-#define STATS_BYTES    (5ULL << 20) /* of one stage, all tables reserved */
+#define STATS_BYTES    (9ULL << 20) /* of one stage: its file and the one before, all reserved */
 
 /* Signatures are refused from five minutes on. */
 #define CLOCK_WARN_NS (60 * NS_PER_S)

@@ -193,6 +193,16 @@ static const struct refusal refusals[] = {
      "1..65535\n"},
     {"\"weir\"", "\"we\\u0007ir\"",
      "task.json:8: $.SourceEndpoint.Username: holds a control character\n"},
+    /* Sixty bytes are shown: the last letter would be cut in half. */
+    {"\"sqlserver\"",
+     "\"0123456789012345678901234567890123456789012345678901234567\xC3\xA4\xC3\xB6\"",
+     "task.json:5: $.SourceEndpoint.EngineName: found the text "
+     "\"0123456789012345678901234567890123456789012345678901234567\xC3\xA4\"; allowed is "
+     "sqlserver\n"},
+    {"\"sqlserver\"",
+     "\"01234567890123456789012345678901234567890123456789012345678\xC3\xA4\xC3\xB6\"",
+     "task.json:5: $.SourceEndpoint.EngineName: found the text "
+     "\"01234567890123456789012345678901234567890123456789012345678?\"; allowed is sqlserver\n"},
     {"\"sqlserver\"", "\"oracle\"",
      "task.json:5: $.SourceEndpoint.EngineName: found the text \"oracle\"; allowed is sqlserver\n"},
 
