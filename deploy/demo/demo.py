@@ -158,7 +158,7 @@ class Demo:
                 if i % 10 == 9:  # paid
                     source.execute(c, "UPDATE dbo.invoices SET balance = 0 WHERE invoice_id = "
                                    f"{number - 5}")
-                if i % 100 == 99:  # cancelled
+                if i % 200 == 199:  # cancelled
                     source.execute(c, f"DELETE FROM dbo.invoices WHERE invoice_id = {number - 50}")
                 self.written = i + 1
                 time.sleep(0.002)
@@ -170,7 +170,7 @@ class Demo:
             self.rows = source.rows(c, "dbo.invoices")
         wanted = set(self.positions)
         self.reader.wait(lambda rs: wanted <= {r.position for r in rs}, 60, "all changes")
-        wait_until(lambda: self.applied("Deletes") >= INSERTS // 100, 10, "the counters")
+        wait_until(lambda: self.applied("Deletes") >= INSERTS // 200, 10, "the counters")
         self.weirctl("tables", self.task_file)
         self.weirctl("status", self.task_file)
 
@@ -185,7 +185,7 @@ class Demo:
                            ("out of order", verdict.out_of_order)):
             for one in some[:5]:
                 print(f"  {name}: {one}")
-        expected = 10 + INSERTS - INSERTS // 100
+        expected = 10 + INSERTS - INSERTS // 200
         return verdict.good and verdict.rows == expected and loads >= 10
 
     # ---- helpers -----------------------------------------------------------------

@@ -25,7 +25,7 @@ def story(mssqld, kinesisd):
 def refused(p, *texts, program="weir-capture", status=78, timeout=30):
     """The stage ends with status and its log holds every text."""
     stage = next(s for s in p.stages if s.program == program)
-    if stage.process is None:
+    if not stage.running:
         stage.start()
     assert stage.wait(timeout) == status, stage.log_text()
     log = stage.log_text()
@@ -113,15 +113,20 @@ def cpu_seconds(pid):
 def test_server_that_comes_up_later(kinesisd):
     server = Mssqld().start()
     run_story_sql(server)
-    port, directory = server.port, server
     with Pipeline(server, kinesisd) as p:
-        server.stop(keep=True)
+        server.kill()
         p.start()
         wait_until(lambda: "127.0.0.1" in p.capture.log_text(), 20, "the complaint")
-        server.start(port=port)
+        server.start()
         reader = StreamReader(kinesisd.client(), "invoices")
         reader.wait(lambda rs: sum(r.is_load for r in rs) >= 10, 60, "the load after all")
-    directory.stop()
+        # And the other way: a server that dies under a running task.
+        server.kill()
+        server.start()
+        with source.connect(server, "democustomer") as c:
+            insert(c, 11, 3)
+        reader.wait(lambda rs: sum(r.operation == "insert" for r in rs) >= 3, 60, "the inserts")
+    server.stop()
 
 
 def test_untrusted_certificate(kinesisd):
@@ -133,7 +138,7 @@ def test_untrusted_certificate(kinesisd):
             wait_until(lambda: "certificate" in p.capture.log_text().lower(), 30, "the complaint")
             p.capture.kill()
         with Pipeline(server, kinesisd, source={"SslMode": "verify-full"},
-                      weir={"SourceCaFile": str(server.ca_file)}) as p:
+                      weir={"SourceCaFile": str(server.certificate)}) as p:
             reader = StreamReader(kinesisd.client(), "invoices")
             p.start()
             reader.wait(lambda rs: sum(r.is_load for r in rs) >= 10, 30, "the load over TLS")
@@ -189,6 +194,8 @@ def goes_on_after(p, kinesisd, mend, *texts, stream="invoices"):
     assert cpu_seconds(shipper.process.pid) - used < 0.25
     assert shipper.running
     mend()
+    wait_until(lambda: kinesisd.client().describe_stream_summary(StreamName=stream)
+               ["StreamDescriptionSummary"]["StreamStatus"] == "ACTIVE", 30, f"{stream} ACTIVE")
     reader = StreamReader(kinesisd.client(), stream)
     reader.wait(lambda rs: sum(r.is_load for r in rs) >= 10, 60, "everything after all")
 
@@ -320,10 +327,10 @@ def test_damaged_ring_file(story, damage, texts):
 def test_no_space_for_the_rings(story):
     """A tmpfs that is too small for the rings: said with path and sizes; nothing half made."""
     mssqld, kinesisd = story
-    with Pipeline(mssqld, kinesisd, weir={"ChangeRingSize": "8MiB"}) as p:
+    with Pipeline(mssqld, kinesisd, weir={"ChangeRingSize": "16MiB"}) as p:
         small = p.directory / "small"
         small.mkdir()
-        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", small],
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", small],
                                  capture_output=True)
         if mounted.returncode != 0:
             pytest.skip("needs the right to mount a tmpfs")

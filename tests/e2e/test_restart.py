@@ -1,5 +1,6 @@
 """Stages die with -9 and start again; the host loses its shared memory.  Nothing is lost."""
 
+import json
 import os
 import random
 import threading
@@ -74,19 +75,27 @@ def traffic(mssqld, total, stop, progress, seed):
                 progress[0] = done
 
 
-def judge_shop(mssqld, records):
+def joined_at(pipeline):
+    """The LSN at which the load joins the log: what came before it arrives as loaded rows."""
+    state = json.loads((pipeline.state / "capture.json").read_text())
+    return bytes.fromhex(state["join"])[:10]
+
+
+def judge_shop(mssqld, pipeline, records):
     verdicts = []
+    join = joined_at(pipeline)
     with source.connect(mssqld, "shop") as c:
         for table, keys in (("orders", ["id"]), ("lines", ["order_id", "line"])):
             verdicts.append(judge(records, f"dbo.{table}", keys, source.rows(c, f"dbo.{table}"),
-                                  source.change_positions(c, f"dbo_{table}")))
+                                  source.change_positions(c, f"dbo_{table}", join)))
     return verdicts
 
 
-def wait_settled(mssqld, reader, timeout):
+def wait_settled(mssqld, pipeline, reader, timeout):
+    join = joined_at(pipeline)
     with source.connect(mssqld, "shop") as c:
-        wanted = {("dbo.orders", p) for p in source.change_positions(c, "dbo_orders")}
-        wanted |= {("dbo.lines", p) for p in source.change_positions(c, "dbo_lines")}
+        wanted = {(f"dbo.{t}", p) for t in ("orders", "lines")
+                  for p in source.change_positions(c, f"dbo_{t}", join)}
     seen = set()
 
     def all_there(records):
@@ -117,12 +126,12 @@ def test_random_kills_of_random_stages(mssqld, fast_kinesisd, encoders, shippers
                                            "RecordRingSize": "1MiB"}) as p:
         reader = StreamReader(fast_kinesisd.client(), "invoices")
         writer = threading.Thread(target=traffic,
-                                  args=(mssqld, ROWS // 2, stop, progress, SEED))
+                                  args=(mssqld, ROWS, stop, progress, SEED))
         p.start()
         writer.start()
         kills = 0
         try:
-            while writer.is_alive() or kills < 20:
+            while writer.is_alive() or kills < 40:
                 victim = rng.choice(p.stages)
                 wait_until(lambda: victim.running or p.restart_dead(), 30, f"{victim.name} running")
                 time.sleep(rng.uniform(0.02, 0.3))  # the moment of death is the random part
@@ -133,8 +142,8 @@ def test_random_kills_of_random_stages(mssqld, fast_kinesisd, encoders, shippers
         finally:
             stop.set()
         p.restart_dead()
-        wait_settled(mssqld, reader, 120)
-        for verdict in judge_shop(mssqld, reader.records):
+        wait_settled(mssqld, p, reader, 120)
+        for verdict in judge_shop(mssqld, p, reader.records):
             assert verdict.good, f"seed {SEED}, {kills} kills: {verdict}\n{verdict.differences[:3]}"
         print(f"{kills} kills, {len(reader.records)} records")
 
@@ -152,8 +161,8 @@ def test_each_stage_restarts_alone_without_repeats_upstream(mssqld, fast_kinesis
                 for name in ("weir-capture", "weir-encoder.0"):
                     p.stage(name).kill()
                     p.restart_dead()
-        wait_settled(mssqld, reader, 60)
-        verdicts = judge_shop(mssqld, reader.records)
+        wait_settled(mssqld, p, reader, 60)
+        verdicts = judge_shop(mssqld, p, reader.records)
         assert all(v.good for v in verdicts), verdicts
         assert [v.repeated for v in verdicts] == [0, 0]
 
@@ -175,8 +184,8 @@ def test_cold_start_from_the_checkpoints(mssqld, fast_kinesisd):
             with source.connect(mssqld, "shop") as c:
                 insert_orders(c, 15000 + 1000 * round_, 500)
             p.start()
-        wait_settled(mssqld, reader, 60)
-        verdicts = judge_shop(mssqld, reader.records)
+        wait_settled(mssqld, p, reader, 60)
+        verdicts = judge_shop(mssqld, p, reader.records)
         assert all(v.good for v in verdicts), verdicts
         loads = [r for r in reader.records if r.is_load]
         assert len(loads) == 1000, "the load is not repeated once its checkpoint is written"
@@ -203,8 +212,8 @@ def test_one_lost_record_ring_goes_back_to_the_checkpoint(mssqld, fast_kinesisd)
             if sum(r.operation == "insert" for r in reader.records) >= 2000:
                 break
             time.sleep(0.05)
-        wait_settled(mssqld, reader, 60)
-        verdicts = judge_shop(mssqld, reader.records)
+        wait_settled(mssqld, p, reader, 60)
+        verdicts = judge_shop(mssqld, p, reader.records)
         assert all(not v.lost and not v.differences for v in verdicts), verdicts
 
 
@@ -223,9 +232,9 @@ def test_other_numbers_of_encoders_and_shippers(mssqld, fast_kinesisd):
                                        "StateDirectory": str(p.state)})
         with q:
             q.start()
-            wait_settled(mssqld, reader, 60)
+            wait_settled(mssqld, p, reader, 60)
             assert (p.state / "topology.json").read_text().find('"generation": 2') > 0
-            verdicts = judge_shop(mssqld, reader.records)
+            verdicts = judge_shop(mssqld, p, reader.records)
             assert all(v.good for v in verdicts), verdicts
             assert sum(r.is_load for r in reader.records) == 500
             assert not order_breaches(reader.records)
