@@ -40,6 +40,24 @@ position_or_dash(const struct stats_position *p, char *buf)
     return buf;
 }
 
+/* The newest error that concerns the table, of any stage; NULL when there is none. */
+static const struct stats_error_view *
+newest_error(const struct snapshot *s, const struct table_row *t)
+{
+    const struct stats_error_view *newest = NULL;
+
+    for (size_t i = 0; i < s->n_stages; i++) {
+        for (size_t k = 0; k < s->stages[i].n_errors; k++) {
+            const struct stats_error_view *e = &s->stages[i].errors[k];
+
+            if (t->table_id != 0 && e->table_id == t->table_id &&
+                (newest == NULL || e->last_real_ns > newest->last_real_ns))
+                newest = e;
+        }
+    }
+    return newest;
+}
+
 /* ---- JSON ---- */
 
 static json_t *
@@ -65,8 +83,9 @@ set_count(json_t *object, const char *name, uint64_t value)
 }
 
 static json_t *
-table_extension(const struct table_row *t)
+table_extension(const struct snapshot *s, const struct table_row *t)
 {
+    const struct stats_error_view *error = newest_error(s, t);
     json_t *o = json_object();
 
     set_count(o, "AppliedFullLoadRows", t->applied[TSTAT_FULL_LOAD_ROWS]);
@@ -79,6 +98,8 @@ table_extension(const struct table_row *t)
     (void)json_object_set_new(o, "AppliedCommitTime", time_or_null(t->acked.commit_real_ns));
     (void)json_object_set_new(o, "LagSeconds",
                               t->lag_ns >= 0 ? json_real((double)t->lag_ns / 1e9) : json_null());
+    (void)json_object_set_new(o, "LastError",
+                              error != NULL ? json_string(error->text) : json_null());
     return o;
 }
 
@@ -111,7 +132,7 @@ table_json(const struct snapshot *s, const struct table_row *t)
     }
     (void)json_object_set_new(o, "LastUpdateTime", time_or_null(s->real_ns));
     (void)json_object_set_new(o, "ValidationState", json_string("Not enabled"));
-    (void)json_object_set_new(o, "Weir", table_extension(t));
+    (void)json_object_set_new(o, "Weir", table_extension(s, t));
     return o;
 }
 
@@ -152,6 +173,7 @@ tables_print(FILE *out, const struct snapshot *s)
         char lag[TEXT_NUMBER];
         char lag_text[48];
         char position[POSITION_TEXT_SIZE];
+        char error[sizeof(((struct stats_error_view *)0)->text) + 1];
 
         (void)fprintf(out, "%s %-15s", text_fit(t->name, 18, 1, name, sizeof(name)),
                       t->is_captured ? stats_table_state_name(t->state) : "-");
@@ -161,6 +183,9 @@ tables_print(FILE *out, const struct snapshot *s)
         (void)fprintf(out, "%-18s %-15s", "  acknowledged", lag_text);
         print_counts(out, t->applied);
         (void)fprintf(out, "  at %s\n", position_or_dash(&t->acked, position));
+        if (newest_error(s, t) != NULL)
+            (void)fprintf(out, "  error: %s\n",
+                          text_cut(newest_error(s, t)->text, 400, error, sizeof(error)));
     }
 }
 

@@ -35,6 +35,9 @@ static struct stats_error_view shipper_error = {.code = "throttled",
                                                 .count = 12,
                                                 .last_real_ns = NOON - 3 * NS_PER_S};
 
+static struct stats_error_view capture_error = {
+    .code = "data", .text = "no primary key", .table_id = 2, .count = 1, .last_real_ns = NOON};
+
 static void
 make_stage(struct stage_row *row, enum stage_role role, const char *name, enum stage_state state,
            uint64_t seconds)
@@ -312,6 +315,8 @@ START_TEST(test_tables_text)
     FILE *out = open_memstream(&text, &size);
 
     make_snapshot(&s, 0);
+    stages[0][0].errors = &capture_error;
+    stages[0][0].n_errors = 1;
     tables_print(out, &s);
     (void)fclose(out);
     ck_assert_str_eq(
@@ -321,7 +326,8 @@ START_TEST(test_tables_text)
               "  at 0000003b:00000a40:0002.80000001.00000000:00000000:0000.2\n"
               "~_with_a_long_name Table error             0         0         0         0     0\n"
               "  acknowledged     lag unknown             0         0         0         0     0\n"
-              "  at -\n");
+              "  at -\n"
+              "  error: no primary key\n");
     free(text);
 }
 END_TEST
@@ -333,6 +339,8 @@ START_TEST(test_tables_json)
     json_t *t;
 
     make_snapshot(&s, 0);
+    stages[0][0].errors = &capture_error;
+    stages[0][0].n_errors = 1;
     o = tables_json(&s);
     ck_assert_uint_eq(json_array_size(json_object_get(o, "TableStatistics")), 2);
     t = json_array_get(json_object_get(o, "TableStatistics"), 0);
@@ -350,6 +358,7 @@ START_TEST(test_tables_json)
     t = json_object_get(json_array_get(json_object_get(o, "TableStatistics"), 1), "Weir");
     ck_assert(json_is_null(json_object_get(t, "LagSeconds")));
     ck_assert(json_is_null(json_object_get(t, "AppliedPosition")));
+    ck_assert_str_eq(json_string_value(json_object_get(t, "LastError")), "no primary key");
     json_decref(o);
 }
 END_TEST
