@@ -307,7 +307,7 @@ keep_table_a(void)
 
 static char story[8192];
 
-static void
+__attribute__((format(printf, 1, 2))) static void
 tell(const char *format, ...)
 {
     size_t n = strlen(story);
