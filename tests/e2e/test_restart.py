@@ -167,6 +167,12 @@ def test_each_stage_restarts_alone_without_repeats_upstream(mssqld, fast_kinesis
         assert [v.repeated for v in verdicts] == [0, 0]
 
 
+def load_acknowledged(p, chunks, shippers):
+    """All checkpoints are at the load's last chunk or, chunk 0, in the log behind it."""
+    at = [json.loads(f.read_text())["position"][-14:] for f in p.state.glob("checkpoint.*.json")]
+    return len(at) == shippers and all(int(a, 16) in (0, chunks) for a in at)
+
+
 def test_cold_start_from_the_checkpoints(mssqld, fast_kinesisd):
     """The host loses /dev/shm: the task goes on from its checkpoints, without a new load."""
     make_shop(mssqld, rows=1000)
@@ -175,6 +181,7 @@ def test_cold_start_from_the_checkpoints(mssqld, fast_kinesisd):
         reader = StreamReader(fast_kinesisd.client(), "invoices")
         p.start()
         reader.wait(lambda rs: sum(r.is_load for r in rs) >= 1000, 30, "the load")
+        wait_until(lambda: load_acknowledged(p, chunks=2, shippers=2), 30, "the load's checkpoints")
         for round_ in range(3):
             with source.connect(mssqld, "shop") as c:
                 insert_orders(c, 5000 + 1000 * round_, 1000)
