@@ -188,8 +188,9 @@ def test_killed_again_and_again(mssqld):
                     wait_for(p, round_ * 30 + 1)
                 p.capture.kill()
                 p.capture.start()
-        changes = wait_for(p, 300)
-        assert [int(c.after[0]) for c in changes] == list(range(300))
+            source.execute(c, "INSERT INTO dbo.t VALUES (300, N'last')")
+        changes = wait_for(p, 301)
+        assert [int(c.after[0]) for c in changes] == list(range(301))
         assert p.capture.stop() == 0
 
 
