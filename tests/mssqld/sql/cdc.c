@@ -1,7 +1,6 @@
 #include "tests/mssqld/sql/cdc.h"
 
 #include "common/clock.h"
-#include "common/err.h"
 #include "tests/mssqld/sql/plan.h"
 
 #define MASK_MAX 128
@@ -88,14 +87,21 @@ cdc_begin_statement(struct session *s, struct database *d)
     return 0;
 }
 
-void
+int
 cdc_next_row(struct session *s)
 {
-    uint8_t *lsn = s->cdc.seqval;
+    uint8_t next[LSN_SIZE];
 
+    memcpy(next, s->cdc.seqval, LSN_SIZE);
     /* Slots end at 0xFFFF; slot 0 of the next block is skipped. */
-    lsn_add(lsn, lsn[8] == 0xFF && lsn[9] == 0xFF ? 2 : 1);
-    CHECK(memcmp(lsn, s->cdc.commit_lsn, LSN_SIZE) < 0);
+    lsn_add(next, next[8] == 0xFF && next[9] == 0xFF ? 2 : 1);
+    if (memcmp(next, s->cdc.commit_lsn, LSN_SIZE) >= 0)
+        return sqlerr_set(&s->error, 9002, 17, 4,
+                          "The transaction log for database '%s' is full due to "
+                          "'ACTIVE_TRANSACTION'.",
+                          s->cdc.db->name);
+    memcpy(s->cdc.seqval, next, LSN_SIZE);
+    return 0;
 }
 
 void
@@ -158,6 +164,7 @@ cdc_row(struct session *s, struct table *t, enum cdc_operation op, const struct 
     for (int k = 0; k < t->n_instances; k++) {
         struct instance *n = &t->instances[k];
         size_t size = make_mask(n, changed, mask);
+        int rc;
 
         if (prepare(s, t, n) != 0)
             return -1;
@@ -174,9 +181,10 @@ cdc_row(struct session *s, struct table *t, enum cdc_operation op, const struct 
             else
                 (void)stored_bind(n->insert, i + 6, &values[c]);
         }
-        if (sqlite3_step(n->insert) != SQLITE_DONE)
-            return session_sqlite_error(s);
+        rc = sqlite3_step(n->insert) == SQLITE_DONE ? 0 : session_sqlite_error(s);
         (void)sqlite3_reset(n->insert);
+        if (rc != 0)
+            return -1;
     }
     return 0;
 }

@@ -5,14 +5,16 @@
  * rollback leaves nothing.  The commit LSN is chosen at the transaction's first captured
  * change: the database has one writer at a time, hence nobody can commit in between.  An LSN is
  * VLF (4 bytes), log block (4), slot (2); a transaction owns LSN_BLOCKS blocks, its rows take
- * slots from the first on and its commit record stands in the last.
+ * slots from the first on and its commit record stands in the last.  A transaction that has
+ * taken them all (1.07 thousand million rows) gets error 9002, as of a full log; what it did
+ * before may still be committed.
  */
 #ifndef MSSQLD_CDC_H
 #define MSSQLD_CDC_H
 
 #include "tests/mssqld/sql/catalog.h"
 
-#define LSN_BLOCKS     0x200U
+#define LSN_BLOCKS     0x4000U
 #define LSN_VLF_BLOCKS 0x40000U
 
 extern const char CDC_JOBS_TABLE[]; /* T-SQL that makes msdb.dbo.cdc_jobs */
@@ -28,8 +30,11 @@ enum cdc_operation { CDC_DELETE = 1, CDC_INSERT = 2, CDC_BEFORE = 3, CDC_AFTER =
  */
 int cdc_row(struct session *s, struct table *t, enum cdc_operation op, const struct stored *values,
             const bool *changed);
-/* Rows of one update pair share a sequence value: call before each pair, insert or delete. */
-void cdc_next_row(struct session *s);
+/*
+ * Rows of one update pair share a sequence value: call before each pair, insert or delete.
+ * -1 and error 9002 when the transaction's LSNs are used up.
+ */
+int cdc_next_row(struct session *s);
 /* The inserts of a deferred update are a command of their own. */
 void cdc_next_command(struct session *s);
 

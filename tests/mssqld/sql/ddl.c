@@ -1,11 +1,10 @@
 /* CREATE, ALTER, DROP: the catalog's rows and the SQLite objects behind them. */
 #include <strings.h>
 
-#include "common/err.h"
 #include "tests/mssqld/sql/cdc.h"
 #include "tests/mssqld/sql/collation.h"
+#include "tests/mssqld/sql/ddl_parts.h"
 #include "tests/mssqld/sql/parse.h"
-#include "tests/mssqld/sql/plan.h"
 #include "tests/mssqld/sql/security.h"
 
 /* Binds up to four texts and runs; for catalog rows whose names need no quoting then. */
@@ -31,8 +30,8 @@ now_ticks(const struct session *s)
     return s->now_local.days * TICKS_PER_DAY + datetime_grid(s->now_local.ticks);
 }
 
-static int
-begin(struct session *s, struct database *d)
+int
+ddl_begin(struct session *s, struct database *d)
 {
     if (security_require_owner(s) != 0 || tx_begin_write(s, d) != 0)
         return -1;
@@ -41,8 +40,8 @@ begin(struct session *s, struct database *d)
 }
 
 /* After a change inside a transaction the own cache is stale at once. */
-static void
-changed(struct session *s)
+void
+ddl_changed(struct session *s)
 {
     catalog_forget(s);
     engine_catalog_changed(s->engine);
@@ -125,9 +124,9 @@ computed_sql(struct session *s, const struct stmt *x, int first_id, struct colum
     return rc;
 }
 
-static int
-new_column(struct session *s, struct database *d, int64_t object_id, int column_id,
-           struct column_def *c)
+int
+ddl_new_column(struct session *s, struct database *d, int64_t object_id, int column_id,
+               struct column_def *c)
 {
     sqlite3_stmt *q = session_prepare(
         s, arena_printf(&s->exec_arena,
@@ -151,8 +150,8 @@ new_column(struct session *s, struct database *d, int64_t object_id, int column_
     return rc;
 }
 
-static int
-column_sql(struct session *s, struct stmt *x, int first_id, int i, struct sbuf *sql)
+int
+ddl_column_sql(struct session *s, struct stmt *x, int first_id, int i, struct sbuf *sql)
 {
     struct column_def *c = &x->defs[i];
 
@@ -205,9 +204,9 @@ gather_keys(struct session *s, struct stmt *x)
     }
 }
 
-static int
-new_key(struct session *s, struct database *d, int64_t object_id, const char *table,
-        const struct key_def *k, const int *column_ids, bool constraint, bool sqlite_index)
+int
+ddl_new_key(struct session *s, struct database *d, int64_t object_id, const char *table,
+            const struct key_def *k, const int *column_ids, bool constraint, bool sqlite_index)
 {
     int index_id =
         (int)session_int(s, 0, "SELECT count(*) FROM d%d.sys_indexes WHERE object_id = %lld", d->id,
@@ -283,7 +282,7 @@ create_table(struct session *s, struct stmt *x)
     int64_t id = 0;
     int ids[32];
     bool norowid = s->cdc_internal && x->n_keys == 1;
-    int rc = d == NULL ? -1 : begin(s, d);
+    int rc = d == NULL ? -1 : ddl_begin(s, d);
 
     gather_keys(s, x);
     for (int i = 0; i < x->n_keys && rc == 0; i++)
@@ -301,9 +300,9 @@ create_table(struct session *s, struct stmt *x)
         sbuf_fmt(&sql, "CREATE TABLE d%d.t%lld(", d->id, (long long)id);
     for (int i = 0; i < x->n_defs && rc == 0; i++) {
         sbuf_add(&sql, i > 0 ? "," : "");
-        rc = column_sql(s, x, 1, i, &sql);
+        rc = ddl_column_sql(s, x, 1, i, &sql);
         if (rc == 0)
-            rc = new_column(s, d, id, i + 1, &x->defs[i]);
+            rc = ddl_new_column(s, d, id, i + 1, &x->defs[i]);
     }
     if (rc == 0 && norowid) {
         (void)key_ids(s, x, &x->keys[0], ids);
@@ -317,15 +316,15 @@ create_table(struct session *s, struct stmt *x)
     }
     for (int i = 0; i < x->n_keys && rc == 0; i++) {
         (void)key_ids(s, x, &x->keys[i], ids);
-        rc = new_key(s, d, id, x->name.object, &x->keys[i], ids, true, !norowid);
+        rc = ddl_new_key(s, d, id, x->name.object, &x->keys[i], ids, true, !norowid);
     }
     sbuf_free(&sql);
-    changed(s);
+    ddl_changed(s);
     return rc;
 }
 
-static int
-no_such_table(struct session *s, const struct name *name)
+int
+ddl_no_such_table(struct session *s, const struct name *name)
 {
     if (s->error.number != 0)
         return -1;
@@ -333,204 +332,6 @@ no_such_table(struct session *s, const struct name *name)
                       "Cannot find the object \"%s\" because it does not exist or you do not have "
                       "permissions.",
                       name->object);
-}
-
-static int
-alter_add(struct session *s, struct stmt *x)
-{
-    struct table *t = catalog_find(s, &x->name, 'U');
-    int first;
-    int rc;
-    int ids[32];
-
-    if (t == NULL)
-        return no_such_table(s, &x->name);
-    if (begin(s, t->db) != 0)
-        return -1;
-    first = t->n_columns > 0 ? t->columns[t->n_columns - 1].id + 1 : 1;
-    first = (int)session_int(s, first,
-                             "SELECT max(%d, coalesce((SELECT v + 1 FROM d%d.sys_meta WHERE k = "
-                             "'columns:%d'), 0))",
-                             first, t->db->id, t->object_id);
-    rc = cdc_note_ddl(s, t, x->text != NULL ? x->text : "ALTER TABLE ADD", false);
-    for (int i = 0; i < x->n_defs && rc == 0; i++) {
-        struct sbuf sql = {0};
-        struct column_def *c = &x->defs[i];
-
-        if (catalog_column(t, c->name) >= 0)
-            rc = sqlerr_set(&s->error, 2705, 16, 4,
-                            "Column names in each table must be unique. Column name '%s' in table "
-                            "'%s' is specified more than once.",
-                            c->name, t->name);
-        if (rc == 0 && !c->type.nullable && c->default_text == NULL && !c->identity &&
-            session_int(s, 0, "SELECT count(*) FROM (SELECT 1 FROM d%d.t%d LIMIT 1)", t->db->id,
-                        t->object_id) > 0)
-            rc = sqlerr_set(&s->error, 4901, 16, 1,
-                            "ALTER TABLE only allows columns to be added that can contain nulls, "
-                            "or have a DEFAULT definition specified. Column '%s' cannot be added "
-                            "to non-empty table '%s'.",
-                            c->name, t->name);
-        sbuf_fmt(&sql, "ALTER TABLE d%d.t%d ADD COLUMN ", t->db->id, t->object_id);
-        if (rc == 0)
-            rc = column_sql(s, x, first, i, &sql);
-        if (rc == 0)
-            rc = session_sql(s, sql.data);
-        if (rc == 0)
-            rc = new_column(s, t->db, t->object_id, first + i, c);
-        sbuf_free(&sql);
-    }
-    for (int i = 0; i < x->n_keys && rc == 0; i++) {
-        const struct key_def *k = &x->keys[i];
-
-        for (int c = 0; c < k->n_columns && rc == 0 && c < 32; c++) {
-            int at = catalog_column(t, k->columns[c]);
-
-            ids[c] = at < 0 ? 0 : t->columns[at].id;
-            if (at < 0)
-                rc = sqlerr_set(&s->error, 1911, 16, 1,
-                                "Column name '%s' does not exist in the target table or view.",
-                                k->columns[c]);
-            else if (k->primary && t->columns[at].type.nullable)
-                rc = sqlerr_set(&s->error, 8111, 16, 1,
-                                "Cannot define PRIMARY KEY constraint on nullable column in table "
-                                "'%s'.",
-                                t->name);
-        }
-        if (rc == 0)
-            rc = new_key(s, t->db, t->object_id, t->name, k, ids, true, true);
-    }
-    /* Rows that are there get the default of a NOT NULL column. */
-    for (int i = 0; i < x->n_defs && rc == 0; i++)
-        if (x->defs[i].default_text != NULL && !x->defs[i].type.nullable) {
-            bool internal = s->cdc_internal;
-
-            changed(s);
-            s->cdc_internal = true;
-            rc = run_internal(s, arena_printf(&s->exec_arena, "UPDATE [%s].[%s] SET [%s] = DEFAULT",
-                                              x->name.schema != NULL ? x->name.schema : "dbo",
-                                              x->name.object, x->defs[i].name));
-            s->cdc_internal = internal;
-        }
-    changed(s);
-    return rc;
-}
-
-static int
-drop_column(struct session *s, struct table *t, const char *name, bool if_exists)
-{
-    int at = catalog_column(t, name);
-
-    if (at < 0)
-        return if_exists ? 0
-                         : sqlerr_set(&s->error, 4924, 16, 1,
-                                      "ALTER TABLE DROP COLUMN failed because column '%s' does not "
-                                      "exist in table '%s'.",
-                                      name, t->name);
-    for (int k = 0; k < t->n_keys; k++)
-        for (int i = 0; i < t->keys[k].n_columns; i++)
-            if (t->keys[k].columns[i] == at)
-                return sqlerr_set(&s->error, 5074, 16, 1,
-                                  "The object '%s' is dependent on column '%s'.", t->keys[k].name,
-                                  name);
-    /* Ids are not used again, or old change tables would capture the wrong column. */
-    return session_sqlf(s,
-                        "REPLACE INTO d%d.sys_meta SELECT 'columns:%d', max(column_id) FROM "
-                        "d%d.sys_columns WHERE object_id = %d; DELETE FROM d%d.sys_columns WHERE "
-                        "object_id = %d AND column_id = %d; ALTER TABLE d%d.t%d DROP COLUMN c%d",
-                        t->db->id, t->object_id, t->db->id, t->object_id, t->db->id, t->object_id,
-                        t->columns[at].id, t->db->id, t->object_id, t->columns[at].id);
-}
-
-static int
-drop_key(struct session *s, struct table *t, const char *name, bool if_exists)
-{
-    for (int i = 0; i < t->n_keys; i++) {
-        if (strcasecmp(t->keys[i].name, name) != 0)
-            continue;
-        if (t->n_instances > 0 && t->keys[i].primary)
-            return sqlerr_set(&s->error, 4929, 16, 1,
-                              "Cannot alter the table '%s' because it is being published for "
-                              "replication.",
-                              t->name);
-        return session_sqlf(s,
-                            "DELETE FROM d%d.sys_indexes WHERE object_id = %d AND index_id = %d; "
-                            "DELETE FROM d%d.sys_index_columns WHERE object_id = %d AND index_id = "
-                            "%d; DROP INDEX IF EXISTS d%d.i%d_%d",
-                            t->db->id, t->object_id, t->keys[i].index_id, t->db->id, t->object_id,
-                            t->keys[i].index_id, t->db->id, t->object_id, t->keys[i].index_id);
-    }
-    if (if_exists ||
-        session_int(s, 0,
-                    "SELECT count(*) FROM d%d.sys_columns WHERE object_id = %d AND default_name = "
-                    "'%s'",
-                    t->db->id, t->object_id, name) > 0)
-        return session_sqlf(s,
-                            "UPDATE d%d.sys_columns SET default_text = NULL, default_name = NULL "
-                            "WHERE object_id = %d AND default_name = '%s'",
-                            t->db->id, t->object_id, name);
-    return sqlerr_set(&s->error, 3728, 16, 1, "'%s' is not a constraint.", name);
-}
-
-static int
-alter_drop(struct session *s, struct stmt *x)
-{
-    struct table *t = catalog_find(s, &x->name, 'U');
-    int rc;
-
-    if (t == NULL)
-        return no_such_table(s, &x->name);
-    rc = begin(s, t->db);
-    if (rc == 0 && x->op == 'c')
-        rc = cdc_note_ddl(s, t, "ALTER TABLE DROP COLUMN", false);
-    for (int i = 0; i < x->n_columns && rc == 0; i++) {
-        rc = x->op == 'c' ? drop_column(s, t, x->columns[i], x->if_exists)
-                          : drop_key(s, t, x->columns[i], x->if_exists);
-        changed(s);
-        t = catalog_find(s, &x->name, 'U');
-    }
-    return rc;
-}
-
-/* Changes of length and nullability; the stored form must stay the same. */
-static int
-alter_column(struct session *s, struct stmt *x)
-{
-    struct table *t = catalog_find(s, &x->name, 'U');
-    struct column_def *def = &x->defs[0];
-    int at;
-    int rc;
-
-    if (t == NULL)
-        return no_such_table(s, &x->name);
-    at = catalog_column(t, def->name);
-    if (at < 0)
-        return sqlerr_set(&s->error, 4924, 16, 1,
-                          "ALTER TABLE ALTER COLUMN failed because column '%s' does not exist in "
-                          "table '%s'.",
-                          def->name, t->name);
-    if (!type_same_store(&t->columns[at].type, &def->type))
-        return sqlerr_set(&s->error, 50000, 16, 1,
-                          "ALTER COLUMN from %s to %s is not supported by this test server.",
-                          type_name(t->columns[at].type.base), type_name(def->type.base));
-    rc = begin(s, t->db);
-    if (rc == 0)
-        rc = cdc_note_ddl(s, t, "ALTER TABLE ALTER COLUMN", true);
-    if (rc == 0)
-        rc = session_sqlf(s,
-                          "UPDATE d%d.sys_columns SET type = %lld, nullable = %d WHERE object_id = "
-                          "%d AND column_id = %d",
-                          t->db->id, (long long)type_pack(&def->type), def->type.nullable,
-                          t->object_id, t->columns[at].id);
-    /* The change table follows the type. */
-    for (int i = 0; i < t->n_instances && rc == 0; i++)
-        rc = session_sqlf(s,
-                          "UPDATE d%d.sys_columns SET type = %lld WHERE object_id = %d AND name = "
-                          "(SELECT name FROM d%d.sys_columns WHERE object_id = %d AND column_id = "
-                          "%d)",
-                          t->db->id, (long long)type_pack(&def->type), t->instances[i].object_id,
-                          t->db->id, t->object_id, t->columns[at].id);
-    changed(s);
-    return rc;
 }
 
 static int
@@ -549,7 +350,7 @@ drop_object(struct session *s, const struct name *name, char type, bool if_exist
                           "permission.",
                           type == 'U' ? "table" : "procedure", name->object);
     }
-    if (begin(s, t->db) != 0)
+    if (ddl_begin(s, t->db) != 0)
         return -1;
     for (int i = 0; i < t->n_instances; i++)
         if (cdc_drop_instance(s, t->db, t->instances[i].object_id) != 0)
@@ -571,7 +372,7 @@ drop_object(struct session *s, const struct name *name, char type, bool if_exist
         catalog_forget(s);
         rc = session_sqlf(s, "DROP TABLE d%d.t%d", db, id);
     }
-    changed(s);
+    ddl_changed(s);
     return rc;
 }
 
@@ -584,8 +385,8 @@ create_index(struct session *s, struct stmt *x)
     int rc;
 
     if (t == NULL)
-        return no_such_table(s, &x->name);
-    rc = begin(s, t->db);
+        return ddl_no_such_table(s, &x->name);
+    rc = ddl_begin(s, t->db);
     for (int i = 0; i < k->n_columns && rc == 0; i++) {
         int at = catalog_column(t, k->columns[i]);
 
@@ -596,15 +397,15 @@ create_index(struct session *s, struct stmt *x)
         ids[i] = t->columns[at].id;
     }
     if (rc == 0)
-        rc = new_key(s, t->db, t->object_id, t->name, k, ids, false, true);
-    changed(s);
+        rc = ddl_new_key(s, t->db, t->object_id, t->name, k, ids, false, true);
+    ddl_changed(s);
     return rc;
 }
 
 static int
 create_schema(struct session *s, const char *name)
 {
-    int rc = begin(s, s->current);
+    int rc = ddl_begin(s, s->current);
 
     if (rc == 0 && catalog_schema_id(s, s->current, name) >= 0)
         return sqlerr_set(&s->error, 2714, 16, 6,
@@ -615,7 +416,7 @@ create_schema(struct session *s, const char *name)
                                       "INSERT INTO d%d.sys_schemas SELECT max(schema_id) + 1, ?1, "
                                       "1 FROM d%d.sys_schemas",
                                       s->current->id, s->current->id));
-    changed(s);
+    ddl_changed(s);
     return rc;
 }
 
@@ -634,9 +435,9 @@ drop_schema(struct session *s, const char *name)
         return sqlerr_set(&s->error, 3729, 16, 1,
                           "Cannot drop schema '%s' because it is being referenced by an object.",
                           name);
-    if (begin(s, s->current) != 0)
+    if (ddl_begin(s, s->current) != 0)
         return -1;
-    changed(s);
+    ddl_changed(s);
     return session_sqlf(s, "DELETE FROM d%d.sys_schemas WHERE schema_id = %d", s->current->id, id);
 }
 
@@ -645,7 +446,7 @@ create_procedure(struct session *s, struct stmt *x)
 {
     struct database *d = database_of(s, &x->name);
     int64_t id;
-    int rc = d == NULL ? -1 : begin(s, d);
+    int rc = d == NULL ? -1 : ddl_begin(s, d);
     struct sbuf text = {0};
     char type[128];
 
@@ -660,7 +461,7 @@ create_procedure(struct session *s, struct stmt *x)
     if (rc == 0)
         rc = new_object(s, d, &x->name, "P", text.data, false, &id);
     sbuf_free(&text);
-    changed(s);
+    ddl_changed(s);
     return rc;
 }
 
@@ -718,11 +519,11 @@ ddl_one(struct session *s, struct stmt *x)
     case STMT_CREATE_TABLE:
         return create_table(s, x);
     case STMT_ALTER_ADD:
-        return alter_add(s, x);
+        return ddl_alter_add(s, x);
     case STMT_ALTER_DROP:
-        return alter_drop(s, x);
+        return ddl_alter_drop(s, x);
     case STMT_ALTER_COLUMN:
-        return alter_column(s, x);
+        return ddl_alter_column(s, x);
     case STMT_DROP_TABLE:
     case STMT_DROP_PROC:
         for (int i = 0; i < x->n_names && rc == 0; i++)
@@ -734,9 +535,9 @@ ddl_one(struct session *s, struct stmt *x)
         struct table *t = catalog_find(s, &x->name, 'U');
 
         if (t == NULL)
-            return no_such_table(s, &x->name);
-        rc = begin(s, t->db) != 0 ? -1 : drop_key(s, t, x->word, x->if_exists);
-        changed(s);
+            return ddl_no_such_table(s, &x->name);
+        rc = ddl_begin(s, t->db) != 0 ? -1 : ddl_drop_key(s, t, x->word, x->if_exists);
+        ddl_changed(s);
         return rc;
     }
     case STMT_CREATE_PROC:
@@ -768,7 +569,7 @@ ddl_run(struct run *r, struct stmt *x)
     if (ddl_one(s, x) != 0) {
         struct sqlerr e = s->error;
 
-        changed(s);
+        ddl_changed(s);
         s->error = e;
         return -1;
     }

@@ -540,6 +540,17 @@ func_add(struct session *s, const struct func *list, size_t n)
 }
 
 void
+func_identity(sqlite3_context *c, int64_t i)
+{
+    struct sql_type t = type_decimal(38, 0);
+    struct sql_value out = {0};
+
+    (void)func_context(c);
+    value_set_decimal(&out, i);
+    func_result(c, &t, &out);
+}
+
+void
 func_register(struct session *s)
 {
     static const struct func CORE[] = {
@@ -556,8 +567,10 @@ func_register(struct session *s)
                                          avg_final, NULL) == SQLITE_OK);
     }
     func_register_text(s);
+    func_register_number(s);
     func_register_time(s);
     func_register_meta(s);
+    func_register_session(s);
     func_register_cdc(s);
 }
 

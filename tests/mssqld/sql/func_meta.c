@@ -1,4 +1,4 @@
-/* Functions that ask the catalog, the session or the server. */
+/* Functions that ask the catalog. */
 #include <ctype.h>
 #include <strings.h>
 
@@ -275,122 +275,22 @@ META(fn_objectproperty)
         sqlite3_result_int(c, t->n_keys > 0 && t->keys[0].primary);
 }
 
-/* A value of some type as sql_variant. */
-static void
-variant_text(sqlite3_context *c, const char *text)
+META(fn_ident_current)
 {
-    struct sql_type variant = type_make(SQL_VARIANT);
-    struct sql_type t = type_sized(SQL_NVARCHAR, 128);
-    struct sql_value inner = {.bytes = {text, strlen(text)}};
-    struct sql_value out = {.variant = {&t, &inner}};
-
-    func_result(c, &variant, &out);
-}
-
-static void
-variant_int(sqlite3_context *c, int64_t i)
-{
-    struct sql_type variant = type_make(SQL_VARIANT);
-    struct sql_type t = type_make(SQL_INT);
-    struct sql_value inner = {.i = i};
-    struct sql_value out = {.variant = {&t, &inner}};
-
-    func_result(c, &variant, &out);
-}
-
-META(fn_serverproperty)
-{
-    static const struct {
-        const char *name;
-        const char *text; /* NULL: number */
-        int number;
-    } PROPERTIES[] = {
-        {"ProductVersion", "16.0.4135.4", 0},
-        {"ProductMajorVersion", "16", 0},
-        {"ProductMinorVersion", "0", 0},
-        {"ProductBuild", "4135", 0},
-        {"ProductLevel", "RTM", 0},
-        {"ProductUpdateLevel", "CU14", 0},
-        {"Edition", "Developer Edition (64-bit)", 0},
-        {"EngineEdition", NULL, 3},
-        {"EditionID", NULL, -2117995310},
-        {"Collation", COLLATION_DEFAULT, 0},
-        {"IsHadrEnabled", NULL, 0},
-        {"IsClustered", NULL, 0},
-        {"IsFullTextInstalled", NULL, 0},
-        {"IsIntegratedSecurityOnly", NULL, 0},
-    };
-    const char *name = func_arg(v[0]);
+    struct session *s = func_session(c);
+    struct table *t;
 
     (void)n;
     (void)func_context(c);
-    if (strcasecmp(name, "ServerName") == 0 || strcasecmp(name, "MachineName") == 0) {
-        variant_text(c, func_session(c)->engine->server_name);
-        return;
+    t = find_object(s, func_arg(v[0]));
+    if (t != NULL && t->identity >= 0) {
+        const struct column *col = &t->columns[t->identity];
+        int64_t next =
+            session_int(s, col->seed, "SELECT v FROM d%d.sys_meta WHERE k = 'identity:%d'",
+                        t->db->id, t->object_id);
+
+        func_identity(c, next == col->seed ? next : next - col->increment);
     }
-    for (size_t i = 0; i < sizeof PROPERTIES / sizeof PROPERTIES[0]; i++)
-        if (strcasecmp(PROPERTIES[i].name, name) == 0) {
-            if (PROPERTIES[i].text != NULL)
-                variant_text(c, PROPERTIES[i].text);
-            else
-                variant_int(c, PROPERTIES[i].number);
-        }
-}
-
-META(fn_databasepropertyex)
-{
-    struct database *d = engine_database(func_session(c)->engine, func_arg(v[0]));
-    const char *p = func_arg(v[1]);
-
-    (void)n;
-    (void)func_context(c);
-    if (d == NULL)
-        return;
-    if (strcasecmp(p, "Updateability") == 0)
-        variant_text(c, "READ_WRITE");
-    else if (strcasecmp(p, "Collation") == 0)
-        variant_text(c, COLLATION_DEFAULT);
-    else if (strcasecmp(p, "Status") == 0)
-        variant_text(c, "ONLINE");
-    else if (strcasecmp(p, "Recovery") == 0)
-        variant_text(c, "FULL");
-    else if (strcasecmp(p, "UserAccess") == 0)
-        variant_text(c, "MULTI_USER");
-    else if (strcasecmp(p, "Edition") == 0)
-        variant_text(c, "Developer Edition");
-}
-
-META(fn_sql_variant_property)
-{
-    struct value_context x = func_context(c);
-    struct sql_type t = type_unpack(sqlite3_value_int64(v[1]));
-    struct sql_value value;
-    const char *p = func_arg(v[2]);
-
-    (void)n;
-    if (sqlite3_value_type(v[0]) == SQLITE_NULL)
-        return;
-    value_load(&t, v[0], x.arena, &value);
-    if (t.base == SQL_VARIANT)
-        t = *value.variant.type;
-    if (strcasecmp(p, "BaseType") == 0)
-        variant_text(c, type_name(t.base));
-    else if (strcasecmp(p, "Precision") == 0)
-        variant_int(c, type_precision(&t));
-    else if (strcasecmp(p, "Scale") == 0)
-        variant_int(c, type_scale(&t));
-    else if (strcasecmp(p, "MaxLength") == 0 || strcasecmp(p, "TotalBytes") == 0)
-        variant_int(c, type_max_length(&t));
-}
-
-META(fn_connectionproperty)
-{
-    (void)n;
-    (void)func_context(c);
-    if (strcasecmp(func_arg(v[0]), "net_transport") == 0)
-        variant_text(c, "TCP");
-    else if (strcasecmp(func_arg(v[0]), "auth_scheme") == 0)
-        variant_text(c, "SQL");
 }
 
 META(fn_has_perms_by_name)
@@ -453,140 +353,6 @@ META(fn_has_dbaccess)
     (void)n;
     if (d != NULL)
         sqlite3_result_int(c, security_may_enter(s, d));
-}
-
-META(fn_host_name)
-{
-    (void)n;
-    (void)v;
-    func_string(c, func_session(c)->host);
-}
-
-META(fn_app_name)
-{
-    (void)n;
-    (void)v;
-    func_string(c, func_session(c)->application);
-}
-
-META(fn_spid)
-{
-    (void)n;
-    (void)v;
-    sqlite3_result_int(c, func_session(c)->spid);
-}
-
-META(fn_newid)
-{
-    struct sql_type t = type_make(SQL_UNIQUEIDENTIFIER);
-    unsigned char g[16];
-    struct sql_value out = {.bytes = {g, 16}};
-
-    (void)n;
-    (void)v;
-    (void)func_context(c);
-    sqlite3_randomness(16, g);
-    g[7] = (unsigned char)((g[7] & 0x0F) | 0x40);
-    g[8] = (unsigned char)((g[8] & 0x3F) | 0x80);
-    func_result(c, &t, &out);
-}
-
-static void
-identity_result(sqlite3_context *c, int64_t i)
-{
-    struct sql_type t = type_decimal(38, 0);
-    struct sql_value out = {0};
-
-    (void)func_context(c);
-    value_set_decimal(&out, i);
-    func_result(c, &t, &out);
-}
-
-META(fn_scope_identity)
-{
-    (void)n;
-    (void)v;
-    if (func_session(c)->has_identity)
-        identity_result(c, func_session(c)->last_identity);
-}
-
-META(fn_ident_current)
-{
-    struct session *s = func_session(c);
-    struct table *t;
-
-    (void)n;
-    (void)func_context(c);
-    t = find_object(s, func_arg(v[0]));
-    if (t != NULL && t->identity >= 0) {
-        const struct column *col = &t->columns[t->identity];
-        int64_t next =
-            session_int(s, col->seed, "SELECT v FROM d%d.sys_meta WHERE k = 'identity:%d'",
-                        t->db->id, t->object_id);
-
-        identity_result(c, next == col->seed ? next : next - col->increment);
-    }
-}
-
-META(fn_xact_state)
-{
-    (void)n;
-    (void)v;
-    sqlite3_result_int(c, func_session(c)->trancount == 0 ? 0 : func_session(c)->doomed ? -1 : 1);
-}
-
-META(fn_transaction_id)
-{
-    (void)n;
-    (void)v;
-    sqlite3_result_int64(c, (sqlite3_int64)func_session(c)->tran_descriptor);
-}
-
-META(fn_error_number)
-{
-    (void)n;
-    (void)v;
-    if (func_session(c)->caught.number != 0)
-        sqlite3_result_int(c, func_session(c)->caught.number);
-}
-
-META(fn_error_severity)
-{
-    (void)n;
-    (void)v;
-    if (func_session(c)->caught.number != 0)
-        sqlite3_result_int(c, func_session(c)->caught.severity);
-}
-
-META(fn_error_state)
-{
-    (void)n;
-    (void)v;
-    if (func_session(c)->caught.number != 0)
-        sqlite3_result_int(c, func_session(c)->caught.state);
-}
-
-META(fn_error_line)
-{
-    (void)n;
-    (void)v;
-    if (func_session(c)->caught.number != 0)
-        sqlite3_result_int(c, func_session(c)->caught.line);
-}
-
-META(fn_error_message)
-{
-    (void)n;
-    (void)v;
-    if (func_session(c)->caught.number != 0)
-        func_string(c, func_session(c)->caught.text);
-}
-
-META(fn_error_procedure)
-{
-    (void)n;
-    (void)v;
-    sqlite3_result_null(c);
 }
 
 META(fn_type_info)
@@ -678,28 +444,11 @@ func_register_meta(struct session *s)
         {"ms_col_length", 2, true, fn_col_length},
         {"ms_columnproperty", 3, true, fn_columnproperty},
         {"ms_objectproperty", 2, true, fn_objectproperty},
-        {"ms_serverproperty", 1, true, fn_serverproperty},
-        {"ms_databasepropertyex", 2, true, fn_databasepropertyex},
-        {"ms_sql_variant_property", 3, true, fn_sql_variant_property},
-        {"ms_connectionproperty", 1, true, fn_connectionproperty},
+        {"ms_ident_current", 1, true, fn_ident_current},
         {"ms_has_perms_by_name", 3, true, fn_has_perms_by_name},
         {"ms_is_rolemember", -1, true, fn_is_rolemember},
         {"ms_is_srvrolemember", -1, true, fn_is_srvrolemember},
         {"ms_has_dbaccess", 1, true, fn_has_dbaccess},
-        {"ms_host_name", 0, true, fn_host_name},
-        {"ms_app_name", 0, true, fn_app_name},
-        {"ms_spid", 0, true, fn_spid},
-        {"ms_newid", 0, true, fn_newid},
-        {"ms_scope_identity", 0, true, fn_scope_identity},
-        {"ms_ident_current", 1, true, fn_ident_current},
-        {"ms_xact_state", 0, true, fn_xact_state},
-        {"ms_current_transaction_id", 0, true, fn_transaction_id},
-        {"ms_error_number", 0, true, fn_error_number},
-        {"ms_error_severity", 0, true, fn_error_severity},
-        {"ms_error_state", 0, true, fn_error_state},
-        {"ms_error_line", 0, true, fn_error_line},
-        {"ms_error_message", 0, true, fn_error_message},
-        {"ms_error_procedure", 0, true, fn_error_procedure},
         {"ms_type_info", 2, true, fn_type_info},
         {"ms_collation", 1, true, fn_collation},
         {"ms_row_count", 2, true, fn_row_count},

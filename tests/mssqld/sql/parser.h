@@ -22,6 +22,7 @@ bool accept_word(struct parser *p, const char *word);
 bool accept_op(struct parser *p, int op);
 int expect_word(struct parser *p, const char *word);
 int expect_op(struct parser *p, int op);
+int take_op(struct parser *p); /* the operator that stands next */
 int syntax_error(struct parser *p);
 bool is_reserved(const char *word);
 

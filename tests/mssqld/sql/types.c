@@ -210,6 +210,22 @@ type_is_integer(enum sql_base base)
     return base <= SQL_BIGINT;
 }
 
+size_t
+type_integer_width(enum sql_base base)
+{
+    switch ((int)base) {
+    case SQL_BIT:
+    case SQL_TINYINT:
+        return 1;
+    case SQL_SMALLINT:
+        return 2;
+    case SQL_INT:
+        return 4;
+    default:
+        return 8;
+    }
+}
+
 bool
 type_is_text(enum sql_base base)
 {

@@ -61,6 +61,8 @@ bool type_is_datetime(enum sql_base base);  /* smalldatetime, datetime, datetime
 bool type_is_lob(const struct sql_type *t); /* text, ntext, image */
 bool type_is_max(const struct sql_type *t);
 
+size_t type_integer_width(enum sql_base base); /* bytes of a bit..bigint */
+
 enum type_store type_store(const struct sql_type *t);
 
 /* True when a stored value of `from` is, bit for bit, the stored value of `to`. */

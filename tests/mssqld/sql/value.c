@@ -327,8 +327,7 @@ value_to_number(const struct value_context *c, const struct sql_type *from,
     if (type_is_text(from->base))
         return number_from_text(c, from, v->bytes.data, v->bytes.size, to, out);
     if (type_is_binary(from->base) && (type_is_integer(to->base) || to->base == SQL_MONEY)) {
-        static const size_t WIDTH[] = {1, 1, 2, 4, 8};
-        size_t width = type_is_integer(to->base) ? WIDTH[to->base] : 8;
+        size_t width = type_is_integer(to->base) ? type_integer_width(to->base) : 8;
         const unsigned char *p = v->bytes.data;
         uint64_t n = 0;
         size_t start = v->bytes.size > width ? v->bytes.size - width : 0;

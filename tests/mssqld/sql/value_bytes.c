@@ -59,8 +59,6 @@ static int
 source_bytes(const struct value_context *c, const struct sql_type *from, const struct sql_value *v,
              struct sql_value *out)
 {
-    static const size_t WIDTH[] = {1, 1, 2, 4, 8};
-
     if (type_is_binary(from->base) || from->base == SQL_UNIQUEIDENTIFIER) {
         out->bytes = v->bytes;
     } else if (type_is_text(from->base) && c->style != 0) {
@@ -77,7 +75,7 @@ source_bytes(const struct value_context *c, const struct sql_type *from, const s
                                       c->arena, &n);
         out->bytes.size = n;
     } else if (type_is_integer(from->base)) {
-        big_endian(c, (uint64_t)v->i, WIDTH[from->base], out);
+        big_endian(c, (uint64_t)v->i, type_integer_width(from->base), out);
     } else if (from->base == SQL_MONEY || from->base == SQL_SMALLMONEY) {
         big_endian(c, (uint64_t)v->i, from->base == SQL_MONEY ? 8 : 4, out);
     } else if (from->base == SQL_FLOAT) {

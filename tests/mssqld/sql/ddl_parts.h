@@ -1,0 +1,26 @@
+/* ddl_parts - what the ddl*.c files share; not for others. */
+#ifndef MSSQLD_DDL_PARTS_H
+#define MSSQLD_DDL_PARTS_H
+
+#include "tests/mssqld/sql/plan.h"
+
+/* The owner's right and the writer's turn. */
+int ddl_begin(struct session *s, struct database *d);
+/* The catalog's rows changed: all sessions look again, this one at once. */
+void ddl_changed(struct session *s);
+int ddl_no_such_table(struct session *s, const struct name *name); /* error 4902; returns -1 */
+
+/* Catalog rows of a column and of a key with its SQLite index; column_ids by key position. */
+int ddl_new_column(struct session *s, struct database *d, int64_t object_id, int column_id,
+                   struct column_def *c);
+int ddl_new_key(struct session *s, struct database *d, int64_t object_id, const char *table,
+                const struct key_def *k, const int *column_ids, bool constraint, bool sqlite_index);
+/* SQLite's definition of column i of the statement. */
+int ddl_column_sql(struct session *s, struct stmt *x, int first_id, int i, struct sbuf *sql);
+
+int ddl_alter_add(struct session *s, struct stmt *x);
+int ddl_alter_drop(struct session *s, struct stmt *x);
+int ddl_alter_column(struct session *s, struct stmt *x);
+int ddl_drop_key(struct session *s, struct table *t, const char *name, bool if_exists);
+
+#endif
