@@ -192,10 +192,7 @@ set_wide(const void *data, size_t size, struct arena *a, struct value *out, stru
 
     if (size % 2 != 0 || size > (size_t)INT32_MAX)
         return err_set(e, ERR_DATA, "a text of %zu bytes of UTF-16", size);
-    if (size >= 2 && in[0] == 0xFF && in[1] == 0xFE) {
-        in += 2; /* xml begins with a byte order mark */
-        size -= 2;
-    }
+    /* No byte order mark to take off: xml comes by way of nvarchar, and U+FEFF is a character. */
     room = size / 2 * 3;
     text = arena_take(a, room);
     if (text == NULL)
