@@ -112,21 +112,23 @@ def cpu_seconds(pid):
 
 def test_server_that_comes_up_later(kinesisd):
     server = Mssqld().start()
-    run_story_sql(server)
-    with Pipeline(server, kinesisd) as p:
-        server.kill()
-        p.start()
-        wait_until(lambda: "127.0.0.1" in p.capture.log_text(), 20, "the complaint")
-        server.start()
-        reader = StreamReader(kinesisd.client(), "invoices")
-        reader.wait(lambda rs: sum(r.is_load for r in rs) >= 10, 60, "the load after all")
-        # And the other way: a server that dies under a running task.
-        server.kill()
-        server.start()
-        with source.connect(server, "democustomer") as c:
-            insert(c, 11, 3)
-        reader.wait(lambda rs: sum(r.operation == "insert" for r in rs) >= 3, 60, "the inserts")
-    server.stop()
+    try:
+        run_story_sql(server)
+        with Pipeline(server, kinesisd) as p:
+            server.kill()
+            p.start()
+            wait_until(lambda: "127.0.0.1" in p.capture.log_text(), 20, "the complaint")
+            server.start()
+            reader = StreamReader(kinesisd.client(), "invoices")
+            reader.wait(lambda rs: sum(r.is_load for r in rs) >= 10, 60, "the load after all")
+            # And the other way: a server that dies under a running task.
+            server.kill()
+            server.start()
+            with source.connect(server, "democustomer") as c:
+                insert(c, 11, 3)
+            reader.wait(lambda rs: sum(r.operation == "insert" for r in rs) >= 3, 60, "the inserts")
+    finally:
+        server.stop()
 
 
 def test_untrusted_certificate(kinesisd):
