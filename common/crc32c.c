@@ -33,27 +33,47 @@ load_word(const uint8_t *at)
     return word;
 }
 
+static inline uint32_t
+load_half(const uint8_t *at)
+{
+    uint32_t half;
+
+    memcpy(&half, at, sizeof(half));
+    return half;
+}
+
+__attribute__((target("sse4.2"))) static inline uint64_t
+crc_32_bytes(uint64_t state, const uint8_t *at)
+{
+    state = __builtin_ia32_crc32di(state, load_word(at));
+    state = __builtin_ia32_crc32di(state, load_word(at + 8));
+    state = __builtin_ia32_crc32di(state, load_word(at + 16));
+    return __builtin_ia32_crc32di(state, load_word(at + 24));
+}
+
 __attribute__((target("sse4.2"))) static uint32_t
 crc32c_sse42(uint32_t crc, const void *data, size_t size)
 {
     const uint8_t *at = data;
+    const uint8_t *end = at + size;
     uint64_t state = ~crc;
 
-    while (size >= 32) {
-        state = __builtin_ia32_crc32di(state, load_word(at));
-        state = __builtin_ia32_crc32di(state, load_word(at + 8));
-        state = __builtin_ia32_crc32di(state, load_word(at + 16));
-        state = __builtin_ia32_crc32di(state, load_word(at + 24));
-        at += 32;
-        size -= 32;
+    for (; end - at >= 128; at += 128) {
+        state = crc_32_bytes(state, at);
+        state = crc_32_bytes(state, at + 32);
+        state = crc_32_bytes(state, at + 64);
+        state = crc_32_bytes(state, at + 96);
     }
-    while (size >= 8) {
+    for (; end - at >= 32; at += 32)
+        state = crc_32_bytes(state, at);
+    for (; end - at >= 8; at += 8)
         state = __builtin_ia32_crc32di(state, load_word(at));
-        at += 8;
-        size -= 8;
+    if (end - at >= 4) {
+        state = __builtin_ia32_crc32si((uint32_t)state, load_half(at));
+        at += 4;
     }
-    for (; size > 0; size--)
-        state = __builtin_ia32_crc32qi((uint32_t)state, *at++);
+    for (; at < end; at++)
+        state = __builtin_ia32_crc32qi((uint32_t)state, *at);
     return ~(uint32_t)state;
 }
 

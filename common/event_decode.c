@@ -343,11 +343,12 @@ take_fast(struct cursor *c, struct value *values, uint64_t n)
 {
     const uint8_t *at = c->at;
     const uint8_t *last = c->end - FAST_BYTES;
+    const struct value *end = values + n;
     struct value *v = values;
 
     if (!has(c, FAST_BYTES))
         return 0;
-    for (; v < values + n && at <= last; v++) {
+    for (; v < end && at <= last; v++) {
         uint8_t lead = *at;
 
         if (lead == 0xcd) {
@@ -406,7 +407,7 @@ take_count(struct cursor *c, uint64_t *count)
 }
 
 static bool
-take_values(struct cursor *c, struct value *values, uint16_t *n)
+take_columns(struct cursor *c, struct value *values, uint16_t *n)
 {
     uint64_t count;
 
@@ -422,6 +423,17 @@ take_values(struct cursor *c, struct value *values, uint16_t *n)
     return true;
 }
 
+/* One of the two rows is mostly absent. */
+static inline bool
+take_values(struct cursor *c, struct value *values, uint16_t *n)
+{
+    if (!has(c, 1) || *c->at != 0xc0)
+        return take_columns(c, values, n);
+    c->at++;
+    *n = 0;
+    return true;
+}
+
 static bool
 check_operation(struct cursor *c, uint32_t operation, enum event_operation *out)
 {
@@ -434,23 +446,15 @@ check_operation(struct cursor *c, uint32_t operation, enum event_operation *out)
     return true;
 }
 
-/* The members up to the position. */
+/* The head up to the record number, whatever widths its numbers have. */
 static bool
-take_identity(struct cursor *c, struct event *out)
+take_any_head(struct cursor *c, struct event *out)
 {
-    const uint8_t *at = c->at;
+    const uint8_t *at;
     uint32_t operation;
     uint32_t size;
     uint8_t lead;
 
-    /* As nearly every event begins: all numbers of one byte, 32 bytes of position. */
-    if (has(c, 5 + POSITION_SIZE) && at[0] == (0x90 | EVENT_MEMBERS) && at[1] < 0x80 &&
-        at[2] < 0x80 && at[3] == 0xc4 && at[4] == POSITION_SIZE) {
-        out->version = at[2];
-        memcpy(out->position.b, at + 5, POSITION_SIZE);
-        c->at += 5 + POSITION_SIZE;
-        return check_operation(c, at[1], &out->operation);
-    }
     if (!take_lead(c, &lead))
         return false;
     if (lead != (0x90 | EVENT_MEMBERS))
@@ -461,35 +465,86 @@ take_identity(struct cursor *c, struct event *out)
     if (size != POSITION_SIZE)
         return refuse(c, "a position of the wrong size");
     memcpy(out->position.b, at, POSITION_SIZE);
-    return true;
+    if (!take_int(c, &out->commit_real_ns) || !take_head_bin(c, EVENT_MAX_TRANSACTION, &at, &size))
+        return false;
+    memset(out->transaction_id, 0, sizeof(out->transaction_id));
+    memcpy(out->transaction_id, at, size);
+    out->transaction_id_size = (uint8_t)size;
+    return take_u32(c, &out->record_number);
 }
+
+/* Where the members stand in nearly every event: small numbers in a byte, the commit time in nine. */
+enum {
+    HEAD_OPERATION = 1,
+    HEAD_VERSION = 2,
+    HEAD_POSITION = 3,
+    HEAD_COMMIT = HEAD_POSITION + 2 + POSITION_SIZE,
+    HEAD_TRANSACTION = HEAD_COMMIT + 9,
+    HEAD_LONGEST = HEAD_TRANSACTION + 2 + EVENT_MAX_TRANSACTION + 1,
+};
 
 /* Times are nearly always written in nine bytes. */
 static inline bool
-take_time(struct cursor *c, int64_t *out)
+is_usual_time(const uint8_t *at)
 {
-    if (has(c, 9) && c->at[0] == 0xcf && c->at[1] < 0x80) {
-        *out = (int64_t)get_be64(c->at + 1);
-        c->at += 9;
-        return true;
-    }
-    return take_int(c, out);
+    return at[0] == 0xcf && at[1] < 0x80;
 }
 
-static bool
+/* Whether the head has that form, by all its tags at once. */
+static inline bool
+is_usual_head(const struct cursor *c)
+{
+    const uint8_t *at = c->at;
+
+    return has(c, HEAD_LONGEST) && at[0] == (0x90 | EVENT_MEMBERS) &&
+           (at[HEAD_OPERATION] | at[HEAD_VERSION]) < 0x80 && at[HEAD_POSITION] == 0xc4 &&
+           at[HEAD_POSITION + 1] == POSITION_SIZE && is_usual_time(at + HEAD_COMMIT) &&
+           at[HEAD_TRANSACTION] == 0xc4 && at[HEAD_TRANSACTION + 1] <= EVENT_MAX_TRANSACTION &&
+           at[HEAD_TRANSACTION + 2 + at[HEAD_TRANSACTION + 1]] < 0x80;
+}
+
+/* The first size of 16 readable bytes, zero behind them. */
+static inline void
+copy_transaction(uint8_t to[EVENT_MAX_TRANSACTION], const uint8_t *from, size_t size)
+{
+    static const uint64_t keep[4] = {UINT64_MAX, UINT64_MAX, 0, 0};
+    uint64_t word[2];
+    uint64_t mask[2];
+
+    memcpy(word, from, sizeof(word));
+    memcpy(mask, (const uint8_t *)keep + EVENT_MAX_TRANSACTION - size, sizeof(mask));
+    word[0] &= mask[0];
+    word[1] &= mask[1];
+    memcpy(to, word, sizeof(word));
+}
+
+static inline bool
 take_head(struct cursor *c, struct event *out)
 {
-    const uint8_t *at;
-    uint32_t size;
+    const uint8_t *at = c->at;
+    size_t size;
 
-    if (!take_identity(c, out) || !take_time(c, &out->commit_real_ns) ||
-        !take_head_bin(c, EVENT_MAX_TRANSACTION, &at, &size))
-        return false;
-    memset(out->transaction_id, 0, sizeof(out->transaction_id));
-    for (uint32_t i = 0; i < size; i++)
-        out->transaction_id[i] = at[i];
+    if (!is_usual_head(c))
+        return take_any_head(c, out);
+    size = at[HEAD_TRANSACTION + 1];
+    out->version = at[HEAD_VERSION];
+    memcpy(out->position.b, at + HEAD_POSITION + 2, POSITION_SIZE);
+    out->commit_real_ns = (int64_t)get_be64(at + HEAD_COMMIT + 1);
     out->transaction_id_size = (uint8_t)size;
-    return take_u32(c, &out->record_number) && take_time(c, &out->captured_mono_ns);
+    copy_transaction(out->transaction_id, at + HEAD_TRANSACTION + 2, size);
+    out->record_number = at[HEAD_TRANSACTION + 2 + size];
+    c->at += HEAD_TRANSACTION + 2 + size + 1;
+    return check_operation(c, at[HEAD_OPERATION], &out->operation);
+}
+
+static inline bool
+take_captured(struct cursor *c, struct event *out)
+{
+    if (!has(c, 9) || !is_usual_time(c->at))
+        return take_int(c, &out->captured_mono_ns);
+    out->captured_mono_ns = (int64_t)get_be64(c->at + 1);
+    c->at += 9;
+    return true;
 }
 
 int
@@ -502,7 +557,8 @@ event_decode(const void *data, size_t len, uint32_t table_id, struct event_value
     out->table_id = table_id;
     out->before = room->before;
     out->after = room->after;
-    if (take_head(&c, out) && take_values(&c, room->before, &out->n_before) &&
+    if (take_head(&c, out) && take_captured(&c, out) &&
+        take_values(&c, room->before, &out->n_before) &&
         take_values(&c, room->after, &out->n_after) && c.at == c.end)
         return 0;
     return err_set(e, ERR_CORRUPT, "event of table %" PRIu32 ": %s at byte %zu of %zu", table_id,
