@@ -161,7 +161,7 @@ plain_value(struct run *r, const struct expr *e, struct sql_type *t, struct sql_
                 v->dec.negative = v->dec.magnitude != 0;
             else if (t->base == SQL_FLOAT)
                 v->f = -v->f;
-            else if (type_is_integer(t->base))
+            else if (type_is_integer(t->base) || t->base == SQL_MONEY)
                 v->i = -v->i;
             else
                 return sqlerr_set(&r->s->error, 8117, 16, 1,

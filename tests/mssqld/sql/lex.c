@@ -261,6 +261,19 @@ binary_literal(struct lexer *l)
     return 0;
 }
 
+/* $12.5 is money. */
+static int
+money_value(struct lexer *l, struct literal *lit, const char *s, size_t n)
+{
+    struct decimal d;
+
+    lit->type = type_make(SQL_MONEY);
+    if (!decimal_parse(s, n, &d) || !decimal_rescale(&d, 4) || d.value > INT64_MAX)
+        return sqlerr_overflow(l->e, "money");
+    lit->value.i = (int64_t)d.value;
+    return 0;
+}
+
 static int
 number_value(struct lexer *l, struct literal *lit, const char *s, size_t n, bool exponent)
 {
@@ -297,14 +310,16 @@ static int
 number_literal(struct lexer *l)
 {
     size_t start = l->i;
+    bool money = l->text[l->i] == '$';
     bool exponent = false;
     struct token *t;
     struct literal *lit;
     int rc;
 
+    l->i += money;
     while (isdigit((unsigned char)l->text[l->i]) || l->text[l->i] == '.')
         l->i++;
-    if (l->text[l->i] == 'e' || l->text[l->i] == 'E') {
+    if (!money && (l->text[l->i] == 'e' || l->text[l->i] == 'E')) {
         exponent = true;
         l->i++;
         if (l->text[l->i] == '+' || l->text[l->i] == '-')
@@ -316,7 +331,8 @@ number_literal(struct lexer *l)
     t->text = arena_strndup(l->arena, l->text + start, l->i - start);
     t->size = l->i - start;
     lit = push_literal(l, t);
-    rc = number_value(l, lit, t->text, t->size, exponent);
+    rc = money ? money_value(l, lit, t->text + 1, t->size - 1)
+               : number_value(l, lit, t->text, t->size, exponent);
     lit->type.nullable = false;
     l->out->n_tokens--;
     key_literal(l, lit, t);
@@ -390,7 +406,8 @@ next_token(struct lexer *l)
         return string_literal(l, p[0] != '\'');
     if (p[0] == '0' && (p[1] == 'x' || p[1] == 'X'))
         return binary_literal(l);
-    if (isdigit((unsigned char)p[0]) || (p[0] == '.' && isdigit((unsigned char)p[1])))
+    if (isdigit((unsigned char)p[0]) ||
+        ((p[0] == '.' || p[0] == '$') && isdigit((unsigned char)p[1])))
         return number_literal(l);
     if (p[0] == '[' || p[0] == '"') {
         l->i++;

@@ -29,8 +29,8 @@ value_set_decimal(struct sql_value *out, int128 value)
     out->dec.magnitude = value < 0 ? -(uint128)value : (uint128)value;
 }
 
-static int
-not_allowed(const struct value_context *c, enum sql_base from, enum sql_base to)
+int
+value_not_allowed(const struct value_context *c, enum sql_base from, enum sql_base to)
 {
     return sqlerr_set(c->e, 529, 16, 2,
                       "Explicit conversion from data type %s to %s is not allowed.",
@@ -249,6 +249,10 @@ number_from_double(const struct value_context *c, double f, const struct sql_typ
         scale = to->scale;
     else if (!type_is_integer(to->base))
         scale = 4;
+    if (type_is_integer(to->base) && to->base != SQL_BIGINT &&
+        !(trunc(f) >= INT32_MIN && trunc(f) <= INT32_MAX))
+        return sqlerr_set(c->e, 232, 16, 3, "Arithmetic overflow error for type %s, value = %f.",
+                          type_name(to->base), f);
     if (!decimal_from_double(type_is_integer(to->base) ? trunc(f) : f, scale, &d))
         return sqlerr_overflow(c->e, type_name(to->base));
     return number_from_decimal(c, d, to, out);
@@ -296,9 +300,14 @@ number_from_text(const struct value_context *c, const struct sql_type *from, con
         d = (struct decimal){0};
     else if (!decimal_parse(text, n, &d) ||
              (type_is_integer(to->base) && strspn(text, "+-0123456789") != n)) {
-        if (!type_is_integer(to->base))
-            return sqlerr_set(c->e, to->base == SQL_MONEY ? 235 : 8114, 16, 5,
-                              "Error converting data type %s to %s.", type_name(from->base),
+        if (to->base == SQL_MONEY || to->base == SQL_SMALLMONEY)
+            return sqlerr_set(c->e, to->base == SQL_MONEY ? 235 : 293, 16, 0,
+                              "Cannot convert a char value to %s. The char value has incorrect "
+                              "syntax.",
+                              type_name(to->base));
+        if (!type_is_integer(to->base) || to->base == SQL_BIGINT)
+            return sqlerr_set(c->e, 8114, 16, 5, "Error converting data type %s to %s.",
+                              type_name(from->base),
                               type_is_decimal(to->base) ? "numeric" : type_name(to->base));
         return sqlerr_conversion(c->e, type_name(from->base), text, type_name(to->base));
     }
@@ -307,6 +316,12 @@ number_from_text(const struct value_context *c, const struct sql_type *from, con
         return sqlerr_set(c->e, 248, 16, 1,
                           "The conversion of the %s value '%s' overflowed an int column.",
                           type_name(from->base), text);
+    if ((to->base == SQL_TINYINT && (d.value < 0 || d.value > UINT8_MAX)) ||
+        (to->base == SQL_SMALLINT && (d.value < INT16_MIN || d.value > INT16_MAX)))
+        return sqlerr_set(c->e, 244, 16, to->base == SQL_TINYINT ? 1 : 2,
+                          "The conversion of the %s value '%s' overflowed an %s column. Use a "
+                          "larger integer column.",
+                          type_name(from->base), text, to->base == SQL_TINYINT ? "INT1" : "INT2");
     return number_from_decimal(c, d, to, out);
 }
 
@@ -345,7 +360,7 @@ value_to_number(const struct value_context *c, const struct sql_type *from,
 
         return number_from_double(c, type_is_integer(to->base) ? floor(f + 0.5) : f, to, out);
     }
-    return not_allowed(c, from->base, to->base);
+    return value_not_allowed(c, from->base, to->base);
 }
 
 static int
@@ -428,7 +443,7 @@ value_to_time(const struct value_context *c, const struct sql_type *from, const 
         double whole;
 
         if (to->base != SQL_DATETIME && to->base != SQL_SMALLDATETIME)
-            return not_allowed(c, from->base, to->base);
+            return value_not_allowed(c, from->base, to->base);
         if (value_to_number(c, from, v, &f, &d) != 0)
             return -1;
         whole = floor(d.f);
@@ -439,10 +454,10 @@ value_to_time(const struct value_context *c, const struct sql_type *from, const 
         return fit_time(c, from, m, to, out);
     }
     if (!type_is_time(from->base))
-        return not_allowed(c, from->base, to->base);
+        return value_not_allowed(c, from->base, to->base);
     if ((from->base == SQL_DATE && to->base == SQL_TIME) ||
         (from->base == SQL_TIME && to->base == SQL_DATE))
-        return not_allowed(c, from->base, to->base);
+        return value_not_allowed(c, from->base, to->base);
     m.ticks = v->dt.ticks;
     m.days = from->base == SQL_TIME ? DAYS_TO_1900 : v->dt.days;
     if (from->base == SQL_DATETIMEOFFSET) {

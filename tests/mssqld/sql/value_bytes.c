@@ -107,9 +107,7 @@ source_bytes(const struct value_context *c, const struct sql_type *from, const s
         out->bytes.data = p;
         out->bytes.size = 4 + n;
     } else {
-        return sqlerr_set(c->e, 529, 16, 2,
-                          "Explicit conversion from data type %s to varbinary is not allowed.",
-                          type_name(from->base));
+        return value_not_allowed(c, from->base, SQL_VARBINARY);
     }
     return 0;
 }
@@ -178,6 +176,8 @@ to_guid(const struct value_context *c, const struct sql_type *from, const struct
             g[PLACE[k]] = (unsigned char)(hi << 4 | lo);
             i += 2;
         }
+    } else {
+        return value_not_allowed(c, from->base, SQL_UNIQUEIDENTIFIER);
     }
     if (k != 16)
         return sqlerr_set(c->e, 8169, 16, 2,
