@@ -610,7 +610,7 @@ def test_idle_costs_nothing():
         fed.wait_drained()
         before = cpu_seconds(shipper.pid)
         time.sleep(3)  # the measured interval itself, not a wait for something
-        assert cpu_seconds(shipper.pid) - before <= 0.06
+        assert cpu_seconds(shipper.pid) - before <= 0.2
 
 
 def test_nobody_there_is_no_hot_loop():
@@ -619,6 +619,6 @@ def test_nobody_there_is_no_hot_loop():
         fed.wait_log("code=connect")
         before = cpu_seconds(shipper.pid)
         time.sleep(2)  # the measured interval itself, not a wait for something
-        assert cpu_seconds(shipper.pid) - before <= 0.1
+        assert cpu_seconds(shipper.pid) - before <= 0.2
         assert fed.log().count("\n") < 30
         assert fed.stop() == 0
