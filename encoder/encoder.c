@@ -126,25 +126,16 @@ reserve(struct encoder *enc, struct output *o, uint32_t bytes, void **out, struc
 
 /* ---- records ---- */
 
-/* What one output record is made of. */
-struct job {
-    const struct ring_view *view;
-    const struct event *event;
-    const struct plan *plan;
-    const struct value *values; /* NULL: a control record */
-    struct key key;
-};
-
 /* Writes record_head, key and message.  Returns the length. */
 static size_t
 build(struct encoder *enc, const struct job *job, uint8_t *at)
 {
     struct record_head head = {
-        .position = job->event->position,
-        .commit_real_ns = job->event->commit_real_ns,
-        .captured_mono_ns = job->event->captured_mono_ns,
+        .position = job->event.position,
+        .commit_real_ns = job->event.commit_real_ns,
+        .captured_mono_ns = job->event.captured_mono_ns,
         .key_size = job->key.size,
-        .operation = (uint16_t)job->event->operation,
+        .operation = (uint16_t)job->event.operation,
     };
     size_t before = sizeof(head) + job->key.size;
     char *message = (char *)at + before;
@@ -152,9 +143,9 @@ build(struct encoder *enc, const struct job *job, uint8_t *at)
 
     memcpy(head.hash, job->key.hash, sizeof(head.hash));
     if (job->values != NULL)
-        size = message_row(&enc->writer, job->plan, job->event, job->values, &job->key, message);
+        size = message_row(&enc->writer, job->plan, &job->event, job->values, &job->key, message);
     else
-        size = message_control(&enc->writer, job->plan, job->event->operation, message);
+        size = message_control(&enc->writer, job->plan, job->event.operation, message);
     head.data_size = (uint32_t)size;
     memcpy(at, &head, sizeof(head));
     memcpy(at + sizeof(head), job->key.text, job->key.size);
@@ -217,7 +208,7 @@ count_record(struct encoder *enc, const struct job *job, size_t size)
         return;
     stats_add(enc->stage->stats, STAT_RECORDS_OUT, 1);
     stats_add(enc->stage->stats, STAT_BYTES_OUT, size);
-    stats_table_add(table, job->values != NULL ? counters[job->event->operation] : TSTAT_DDLS, 1);
+    stats_table_add(table, job->values != NULL ? counters[job->event.operation] : TSTAT_DDLS, 1);
     stats_table_add(table, TSTAT_BYTES, size);
 }
 
@@ -227,18 +218,18 @@ emit(struct encoder *enc, const struct job *job, struct err *e)
     uint32_t shipper = enc->n_outputs == 1 ? 0 : topology_shipper_of(job->key.hash, enc->n_outputs);
     struct output *o = &enc->outputs[shipper];
     const struct ring_meta meta = {.type = RING_DATA,
-                                   .flags = job->view->flags & (RING_TXN_BEGIN | RING_TXN_END),
-                                   .table_id = job->view->table_id,
-                                   .src_pos = job->view->start};
+                                   .flags = job->view.flags & (RING_TXN_BEGIN | RING_TXN_END),
+                                   .table_id = job->view.table_id,
+                                   .src_pos = job->view.start};
     size_t bound = sizeof(struct record_head) + job->key.size;
     size_t size;
     void *room;
 
-    if (job->view->end <= o->skip) {
+    if (job->view.end <= o->skip) {
         count(enc, STAT_SKIPPED, 1);
         return 0;
     }
-    bound += job->values != NULL ? message_bound(job->plan, job->values, &job->key, job->view->len)
+    bound += job->values != NULL ? message_bound(job->plan, job->values, &job->key, job->view.len)
                                  : message_control_bound(job->plan);
     CRASH_POINT("encoder.emit.before");
     if (bound <= o->max_record) {
@@ -258,42 +249,41 @@ emit(struct encoder *enc, const struct job *job, struct err *e)
     return 0;
 }
 
+/* Reads an event as far as its key: what it makes, if anything, is written by emit(). */
 static int
-handle_event(struct encoder *enc, const struct ring_view *view, struct err *e)
+prepare_event(struct encoder *enc, struct job *job, struct err *e)
 {
-    struct event ev;
-    struct job job = {.view = view, .event = &ev};
+    struct event *ev = &job->event;
+    const struct plan *plan;
     uint16_t n;
 
-    if (event_decode(view->data, view->len, view->table_id, enc->values, &ev, e) != 0)
+    if (event_decode(job->view.data, job->view.len, job->view.table_id, job->room, ev, e) != 0)
         return encoder_poison_input(enc, ENCODER_POISON_BAD_EVENT, e);
     CRASH_POINT("encoder.decoded");
-    enc->newest = (struct stats_position){.position = ev.position,
-                                          .commit_real_ns = ev.commit_real_ns,
-                                          .seen_mono_ns = ev.captured_mono_ns};
+    plan = plans_get(enc->plans, ev->table_id, ev->version, e);
+    if (plan == NULL)
+        return err_context(e, "table %u, definition %u", ev->table_id, ev->version);
+    enc->newest = (struct stats_position){.position = ev->position,
+                                          .commit_real_ns = ev->commit_real_ns,
+                                          .seen_mono_ns = ev->captured_mono_ns};
+    enc->newest_table = plan->stats;
     enc->has_newest = true;
-    job.plan = plans_get(enc->plans, ev.table_id, ev.version, e);
-    if (job.plan == NULL)
-        return err_context(e, "table %u, definition %u", ev.table_id, ev.version);
-    enc->newest_table = job.plan->stats;
-    if (!job.plan->is_selected)
+    if (!plan->is_selected)
         return 0;
-    if (ev.operation == EVENT_CREATE_TABLE || ev.operation == EVENT_DROP_TABLE) {
-        job.key.text = job.plan->text + job.plan->control_key.text.at;
-        job.key.size = job.plan->control_key.text.size;
-        job.key.hash = job.plan->control_key.hash;
-        return emit(enc, &job, e);
+    job->plan = plan;
+    if (ev->operation == EVENT_CREATE_TABLE || ev->operation == EVENT_DROP_TABLE) {
+        job->key.text = plan->text + plan->control_key.text.at;
+        job->key.size = plan->control_key.text.size;
+        job->key.hash = plan->control_key.hash;
+        return 0;
     }
-    job.values = message_values(&ev, &n);
-    if (n != job.plan->n_columns) {
+    job->values = message_values(ev, &n);
+    if (n != plan->n_columns) {
         err_set(e, ERR_CORRUPT, "event of table %u has %u values, definition %u has %u columns",
-                ev.table_id, n, ev.version, job.plan->n_columns);
+                ev->table_id, n, ev->version, plan->n_columns);
         return encoder_poison_input(enc, ENCODER_POISON_BAD_EVENT, e);
     }
-    message_follow(&enc->writer, &ev);
-    if (key_of_row(enc->keys, job.plan, job.values, &job.key, e) != 0)
-        return -1;
-    return emit(enc, &job, e);
+    return key_of_row(enc->keys, plan, job->values, &job->key, e);
 }
 
 static int
@@ -330,16 +320,56 @@ handle_watermark(struct encoder *enc, const struct ring_view *view, struct err *
 }
 
 static int
-handle(struct encoder *enc, const struct ring_view *view, struct err *e)
+prepare(struct encoder *enc, struct job *job, struct err *e)
+{
+    job->plan = NULL;
+    job->values = NULL;
+    if (job->view.type == RING_CONTROL || job->view.end <= enc->skip_all)
+        return 0;
+    return prepare_event(enc, job, e);
+}
+
+/*
+ * Takes records until there are as many as are hashed together, or no more.  *n of them are
+ * sound, also when it fails.  1 = some, 0 = none, -1 = error.
+ */
+static int
+take(struct encoder *enc, unsigned *n, struct err *e)
+{
+    int rc = 1;
+
+    for (*n = 0; *n < KEY_BATCH; (*n)++) {
+        struct job *job = &enc->jobs[*n];
+
+        /* what was put together from fragments is gone with the next record */
+        if (*n > 0 && (job[-1].view.flags & RING_ASSEMBLED) != 0)
+            break;
+        rc = ring_next(enc->input, &job->view, e);
+        if (rc < 0 && e->code == ERR_CORRUPT)
+            rc = encoder_poison_input(enc, ENCODER_POISON_BAD_EVENT, e);
+        else if (rc == 1)
+            rc = prepare(enc, job, e) == 0 ? 1 : -1;
+        if (rc != 1)
+            break;
+    }
+    key_hash_rows(enc->keys);
+    return rc < 0 ? -1 : *n > 0;
+}
+
+static int
+finish(struct encoder *enc, const struct job *job, struct err *e)
 {
     int rc = 0;
 
-    if (view->end > enc->skip_all)
-        rc = view->type == RING_CONTROL ? handle_watermark(enc, view, e)
-                                        : handle_event(enc, view, e);
+    if (job->values != NULL)
+        message_follow(&enc->writer, &job->event);
+    if (job->plan != NULL)
+        rc = emit(enc, job, e);
+    else if (job->view.type == RING_CONTROL && job->view.end > enc->skip_all)
+        rc = handle_watermark(enc, &job->view, e);
     if (rc != 0)
         return -1;
-    enc->done = view->end;
+    enc->done = job->view.end;
     enc->done_transactions = enc->writer.transactions;
     return 0;
 }
@@ -353,35 +383,47 @@ wait_input(struct encoder *enc, int timeout_ms, int64_t now_ns)
     count(enc, STAT_IDLE_NS, (uint64_t)(clock_mono_ns() - now_ns));
 }
 
-int
-encoder_turn(struct encoder *enc, int timeout_ms, struct err *e)
+static int
+finish_all(struct encoder *enc, unsigned n, struct err *e)
 {
-    int64_t now_ns = clock_mono_ns();
-    struct ring_view view;
-    int rc = 1;
-    unsigned n = 0;
-
-    if (beat(enc, now_ns, e) != 0)
-        return -1;
-    message_begin_batch(&enc->writer, clock_real_ns());
-    while (n < BATCH_MAX && (rc = ring_next(enc->input, &view, e)) == 1) {
-        if (handle(enc, &view, e) != 0)
+    for (unsigned i = 0; i < n; i++) {
+        if (finish(enc, &enc->jobs[i], e) != 0)
             return -1;
-        n++;
         if (FAULT("encoder.mutant.release-first") != 0) /* for a test that must see it */
             ring_release(enc->input, enc->done);
         if (enc->is_publish_due)
             encoder_publish(enc);
     }
+    return 0;
+}
+
+int
+encoder_turn(struct encoder *enc, int timeout_ms, struct err *e)
+{
+    int64_t now_ns = clock_mono_ns();
+    int rc = 1;
+    unsigned rows = 0;
+
+    if (beat(enc, now_ns, e) != 0)
+        return -1;
+    message_begin_batch(&enc->writer, clock_real_ns());
+    while (rows < BATCH_MAX && rc == 1) {
+        unsigned n;
+
+        rc = take(enc, &n, e);
+        if (finish_all(enc, n, e) != 0)
+            return -1;
+        rows += n;
+    }
     if (rc < 0)
-        return e->code == ERR_CORRUPT ? encoder_poison_input(enc, ENCODER_POISON_BAD_EVENT, e) : -1;
+        return -1;
     encoder_publish(enc);
     count(enc, STAT_LOOPS, 1);
-    if (n == 0) {
+    if (rows == 0) {
         wait_input(enc, timeout_ms, now_ns);
         return 0;
     }
-    count(enc, STAT_ROWS_IN, n);
+    count(enc, STAT_ROWS_IN, rows);
     if (enc->stage->stats != NULL && enc->newest.seen_mono_ns > 0 &&
         enc->newest.seen_mono_ns <= now_ns)
         stats_hist(enc->stage->stats, HIST_RING_DWELL,

@@ -180,7 +180,8 @@ drop(struct encoder **out)
     plans_close(&enc->plans);
     key_maker_close(&enc->keys);
     free(enc->scratch);
-    free(enc->values);
+    for (int i = 0; i < KEY_BATCH; i++)
+        free(enc->jobs[i].room);
     free(enc);
 }
 
@@ -194,10 +195,12 @@ encoder_open(struct stage *stage, const struct topology *topo, struct encoder **
         return err_set(e, ERR_NOMEM, "encoder");
     enc->stage = stage;
     enc->topo = *topo;
-    enc->values = malloc(sizeof(*enc->values));
-    if (enc->values == NULL) {
-        drop(&enc);
-        return err_set(e, ERR_NOMEM, "encoder");
+    for (int i = 0; i < KEY_BATCH; i++) {
+        enc->jobs[i].room = malloc(sizeof(*enc->jobs[i].room));
+        if (enc->jobs[i].room == NULL) {
+            drop(&enc);
+            return err_set(e, ERR_NOMEM, "encoder");
+        }
     }
     if (open_parts(enc, e) != 0) {
         drop(&enc);

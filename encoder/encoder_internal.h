@@ -25,6 +25,16 @@ struct output {
     struct transactions complete_transactions; /* as they stood at complete */
 };
 
+/* One input record on its way to the outputs; the encoder has KEY_BATCH of them under way. */
+struct job {
+    struct ring_view view;
+    struct event event;
+    const struct plan *plan;    /* NULL: it makes no message */
+    const struct value *values; /* NULL: a control record */
+    struct key key;
+    struct event_values *room;
+};
+
 struct encoder {
     struct stage *stage;
     struct topology topo;
@@ -39,7 +49,7 @@ struct encoder {
     struct plans *plans;
     struct key_maker *keys;
     struct message_writer writer;
-    struct event_values *values;
+    struct job jobs[KEY_BATCH];
     uint8_t *scratch; /* a record that does not fit the ring in one piece; grows on demand */
     size_t scratch_size;
     bool is_publish_due;

@@ -1,5 +1,5 @@
-/* MD5 is what Kinesis hashes keys with.  The one-shot functions cost half of what EVP does for
-   a text of this size, and are deprecated only as cryptography, which this is not. */
+/* The one-shot function costs half of what EVP does for a text of this size, and is deprecated
+   only as cryptography, which this is not. */
 #define OPENSSL_SUPPRESS_DEPRECATED
 
 #include "encoder/key.h"
@@ -13,12 +13,18 @@
 
 #define KEY_KEPT_CHARACTERS (KEY_CHARACTERS_MAX - 33)
 
+struct made_key {
+    uint8_t hash[16];
+    char text[RECORD_KEY_MAX];
+};
+
 struct key_maker {
     char *room; /* the key before it is cut; grows to the largest ever seen */
     size_t room_size;
-    char last[RECORD_KEY_MAX]; /* the newest key: rows of one key often come together */
-    uint32_t last_size;
-    uint8_t last_hash[16];
+    unsigned n_made; /* since the last key_hash_rows() */
+    unsigned n_short;
+    struct md5_text short_texts[KEY_BATCH]; /* those not yet hashed */
+    struct made_key made[KEY_BATCH];
 };
 
 int
@@ -47,39 +53,29 @@ key_maker_close(struct key_maker **m)
     *m = NULL;
 }
 
-/* What MD5 pads a text of up to 55 bytes to: one block. */
-#define SHORT_MAX 55
-
-static void
-hash_short(const void *text, size_t size, uint8_t hash[16])
-{
-    uint64_t block[8] = {0};
-    uint8_t *at = (uint8_t *)block;
-    MD5_CTX md5;
-
-    memcpy(at, text, size);
-    at[size] = 0x80;
-    block[7] = 8 * size;
-    (void)MD5_Init(&md5);
-    MD5_Transform(&md5, at);
-    memcpy(hash, &md5.A, 4); /* little endian, as everything here */
-    memcpy(hash + 4, &md5.B, 4);
-    memcpy(hash + 8, &md5.C, 4);
-    memcpy(hash + 12, &md5.D, 4);
-}
-
 void
 key_hash(const void *text, size_t size, uint8_t hash[16])
 {
-    MD5_CTX md5;
+    (void)MD5(text, size, hash);
+}
 
-    if (size <= SHORT_MAX) {
-        hash_short(text, size, hash);
-        return;
-    }
-    (void)MD5_Init(&md5);
-    (void)MD5_Update(&md5, text, size);
-    (void)MD5_Final(hash, &md5);
+/* Long texts at once, short ones together. */
+static void
+hash_later(struct key_maker *m, const char *text, uint32_t size, uint8_t hash[16])
+{
+    if (size <= MD5_SHORT_MAX)
+        m->short_texts[m->n_short++] = (struct md5_text){.text = text, .size = size, .hash = hash};
+    else
+        key_hash(text, size, hash);
+}
+
+void
+key_hash_rows(struct key_maker *m)
+{
+    if (m->n_short > 0)
+        md5_short(m->short_texts, m->n_short);
+    m->n_short = 0;
+    m->n_made = 0;
 }
 
 uint32_t
@@ -119,14 +115,12 @@ join(struct key_maker *m, const struct plan *plan, const struct value *values)
     return (size_t)(at - m->room);
 }
 
-/* The commonest key of all, its prefix no longer than RECORD_KEY_MAX: the room holds it. */
+/* The commonest key of all, which needs no fitting. */
 static size_t
-join_integer(struct key_maker *m, const struct plan *plan, int64_t i)
+put_integer(char *to, const struct plan *plan, int64_t i)
 {
-    char *at = m->room;
-
-    memcpy(at, plan->text + plan->key_prefix.at, plan->key_prefix.size);
-    return (size_t)(digits_put_i64(at + plan->key_prefix.size, i) - m->room);
+    memcpy(to, plan->text + plan->key_prefix.at, plan->key_prefix.size);
+    return (size_t)(digits_put_i64(to + plan->key_prefix.size, i) - to);
 }
 
 static int
@@ -147,8 +141,8 @@ make_room(struct key_maker *m, const struct plan *plan, const struct value *valu
     return 0;
 }
 
-static bool
-is_plain(const char *text, size_t size)
+bool
+key_is_plain(const char *text, size_t size)
 {
     uint64_t all = 0;
     uint64_t word;
@@ -199,8 +193,7 @@ int
 key_of_row(struct key_maker *m, const struct plan *plan, const struct value *values,
            struct key *out, struct err *e)
 {
-    char fitted[RECORD_KEY_MAX];
-    const char *text;
+    struct made_key *made = &m->made[m->n_made];
     size_t size;
 
     if (plan->n_key == 0) {
@@ -209,26 +202,22 @@ key_of_row(struct key_maker *m, const struct plan *plan, const struct value *val
         out->hash = plan->table_key.hash;
         return 0;
     }
-    if (plan->n_key == 1 && values[plan->key[0]].kind == VALUE_INT &&
-        plan->key_prefix.size <= RECORD_KEY_MAX) {
-        size = join_integer(m, plan, values[plan->key[0]].i);
+    CHECK(m->n_made < KEY_BATCH);
+    if (plan->n_key == 1 && values[plan->key[0]].kind == VALUE_INT && plan->has_plain_prefix) {
+        size = put_integer(made->text, plan, values[plan->key[0]].i);
     } else {
         if (make_room(m, plan, values, e) != 0)
             return -1;
         size = join(m, plan, values);
+        if (size > KEY_CHARACTERS_MAX || !key_is_plain(m->room, size))
+            size = key_fit(m->room, size, made->text);
+        else
+            memcpy(made->text, m->room, size);
     }
-    text = m->room;
-    if (size > KEY_CHARACTERS_MAX || !is_plain(text, size)) {
-        size = key_fit(text, size, fitted);
-        text = fitted;
-    }
-    if (size != m->last_size || memcmp(text, m->last, size) != 0) {
-        memcpy(m->last, text, size);
-        m->last_size = (uint32_t)size;
-        key_hash(text, size, m->last_hash);
-    }
-    out->text = m->last;
-    out->size = m->last_size;
-    out->hash = m->last_hash;
+    m->n_made++;
+    out->text = made->text;
+    out->size = (uint32_t)size;
+    out->hash = made->hash;
+    hash_later(m, made->text, out->size, made->hash);
     return 0;
 }

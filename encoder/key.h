@@ -13,7 +13,9 @@
 
 #include "common/record.h"
 #include "common/value.h"
+#include "encoder/md5.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,23 +24,36 @@ struct plan;
 
 #define KEY_CHARACTERS_MAX 256
 
+/* Keys of rows whose hashes are worked out together. */
+#define KEY_BATCH MD5_LANES
+
 struct key_maker;
 
+/* Both pointers are valid until the first key_of_row() after the next key_hash_rows(). */
 struct key {
-    const char *text; /* at most RECORD_KEY_MAX bytes; valid until the next key_of_row() */
+    const char *text; /* at most RECORD_KEY_MAX bytes */
     uint32_t size;
-    const uint8_t *hash; /* MD5 of text */
+    const uint8_t *hash; /* MD5 of text: there after key_hash_rows() */
 };
 
 int key_maker_open(struct key_maker **out, struct err *e);
 void key_maker_close(struct key_maker **m);
 
-/* values: one a column of the plan's table.  Only ERR_NOMEM. */
+/*
+ * values: one a column of the plan's table.  At most KEY_BATCH rows from one key_hash_rows() to
+ * the next.  Only ERR_NOMEM.
+ */
 int key_of_row(struct key_maker *m, const struct plan *plan, const struct value *values,
                struct key *out, struct err *e);
 
+/* Completes the keys made since the last call. */
+void key_hash_rows(struct key_maker *m);
+
 /* Makes any bytes a key Kinesis takes, by the rules above.  Returns its size. */
 uint32_t key_fit(const char *text, size_t size, char out[RECORD_KEY_MAX]);
+
+/* Nothing above 0x7f: every byte is a character. */
+bool key_is_plain(const char *text, size_t size);
 
 void key_hash(const void *text, size_t size, uint8_t hash[16]);
 

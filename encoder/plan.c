@@ -246,6 +246,8 @@ compile_text(struct plan_text *t, const struct task *task, const struct table_de
     p->empty_prefix = schema_dot_table(t, NULL, table, ".");
     if (task->target.partition_include_schema_table)
         p->key_prefix = p->empty_prefix;
+    p->has_plain_prefix = p->key_prefix.size + VALUE_TEXT_MAX <= KEY_CHARACTERS_MAX &&
+                          key_is_plain(t->text + p->key_prefix.at, p->key_prefix.size);
 }
 
 static int

@@ -65,6 +65,7 @@ struct plan {
     struct plan_key table_key;    /* "schema.table" */
     struct plan_key control_key;  /* "task.schema.table" */
     struct fragment key_prefix;   /* "schema.table.", or empty */
+    bool has_plain_prefix;        /* an integer behind it makes a key that fits as it is */
     struct fragment empty_prefix; /* "schema.table.": a key of no characters is not allowed */
     struct fragment data_open;
     struct fragment metadata_open;

@@ -106,6 +106,7 @@ check_message(const struct event *ev, size_t event_size)
     memcpy(row, values, (n < COLUMNS ? n : COLUMNS) * sizeof(*row));
     message_follow(&w, ev);
     must(key_of_row(keys, plan, row, &key, NULL) == 0, "no key");
+    key_hash_rows(keys);
     must(key.size > 0 && key.size <= RECORD_KEY_MAX, "a key Kinesis refuses");
     bound = message_bound(plan, row, &key, event_size);
     message = malloc(bound);

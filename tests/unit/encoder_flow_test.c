@@ -238,6 +238,7 @@ expect_event(uint32_t encoder, const struct event *ev)
     if (ev->operation < EVENT_CREATE_TABLE) {
         message_follow(&w.writers[encoder], ev);
         ck_assert_int_eq(key_of_row(w.keys, plan, values, &key, &e), 0);
+        key_hash_rows(w.keys);
         ck_assert_uint_lt(message_bound(plan, values, &key, event_bound(ev)) + 2048,
                           sizeof(record));
     }

@@ -31,8 +31,9 @@ key_of(const struct help_column *columns, uint16_t n, bool has_prefix, const str
     task.target.partition_include_schema_table = has_prefix;
     ck_assert_int_eq(plan_compile(&task, table, &plan, &e), 0);
     ck_assert_int_eq(key_maker_open(&m, &e), 0);
-    for (int again = 0; again < 2; again++) { /* the second time from what was remembered */
+    for (int again = 0; again < 2; again++) { /* the second time in a used place */
         ck_assert_int_eq(key_of_row(m, plan, values, &key, &e), 0);
+        key_hash_rows(m);
         memcpy(key_text, key.text, key.size);
         key_text[key.size] = '\0';
         memcpy(hash, key.hash, 16);
@@ -104,6 +105,66 @@ START_TEST(known_hashes)
     ck_assert_mem_eq(hash, abc, 16);
     key_hash(digits, 80, hash);
     ck_assert_mem_eq(hash, eighty, 16);
+}
+END_TEST
+
+/* Every length that fits one block, in every lane, next to neighbours of other lengths. */
+START_TEST(short_hashes_side_by_side)
+{
+    char text[MD5_SHORT_MAX];
+    uint8_t hash[MD5_LANES][16];
+    uint8_t theirs[16];
+    struct md5_text texts[MD5_LANES];
+
+    for (uint32_t i = 0; i < MD5_SHORT_MAX; i++)
+        text[i] = (char)(i * 37 + 5);
+    for (uint32_t first = 0; first <= MD5_SHORT_MAX; first++) {
+        for (unsigned n = 1; n <= MD5_LANES; n++) {
+            for (unsigned i = 0; i < n; i++)
+                texts[i] = (struct md5_text){
+                    .text = text, .size = (first + 7 * i) % (MD5_SHORT_MAX + 1), .hash = hash[i]};
+            md5_short(texts, n);
+            for (unsigned i = 0; i < n; i++) {
+                key_hash(text, texts[i].size, theirs);
+                ck_assert_mem_eq(hash[i], theirs, 16);
+            }
+        }
+    }
+}
+END_TEST
+
+/* A batch of all sorts of keys: each must get its own hash. */
+START_TEST(keys_hashed_together)
+{
+    struct table_def *table = help_table(1, "dbo", "t", one_column, 1);
+    struct key keys[KEY_BATCH];
+    char text[KEY_BATCH * 100];
+    struct key_maker *m;
+    struct task task;
+    struct plan *plan;
+    struct err e = ERR_INIT;
+    uint8_t hash[16];
+
+    memset(text, 'k', sizeof(text));
+    help_task(&task);
+    ck_assert_int_eq(plan_compile(&task, table, &plan, &e), 0);
+    ck_assert_int_eq(key_maker_open(&m, &e), 0);
+    for (int again = 0; again < 2; again++) {
+        for (uint32_t i = 0; i < KEY_BATCH; i++) {
+            struct value v = {.kind = VALUE_TEXT, .bytes = {.data = text, .size = 40 * i + 1}};
+
+            ck_assert_int_eq(key_of_row(m, plan, &v, &keys[i], &e), 0);
+        }
+        key_hash_rows(m);
+        for (uint32_t i = 0; i < KEY_BATCH; i++) {
+            key_hash(keys[i].text, keys[i].size, hash);
+            ck_assert_mem_eq(keys[i].hash, hash, 16);
+            ck_assert_uint_eq(keys[i].size, 40 * i + 1 <= 256 ? 40 * i + 1 : 256);
+        }
+    }
+    key_maker_close(&m);
+    plan_free(&plan);
+    catalog_table_free(&table);
 }
 END_TEST
 
@@ -204,6 +265,8 @@ main(void)
     tcase_add_test(t, empty_key_is_written_out);
     tcase_add_test(t, known_hashes);
     tcase_add_test(t, hashes_of_every_length);
+    tcase_add_test(t, short_hashes_side_by_side);
+    tcase_add_test(t, keys_hashed_together);
     tcase_add_test(t, long_keys_keep_their_head_and_get_a_hash);
     tcase_add_test(t, limits_count_characters);
     tcase_add_test(t, what_is_no_character_is_replaced);

@@ -49,6 +49,7 @@ make(const struct task *task, const struct table_def *table, const struct event 
         ck_assert_uint_eq(n_values, plan->n_columns);
         message_follow(&w, ev);
         ck_assert_int_eq(key_of_row(keys, plan, values, &key, &e), 0);
+        key_hash_rows(keys);
         bound = message_bound(plan, values, &key, event_bound(ev));
         ck_assert_uint_lt(bound + 64, sizeof(message));
         memset(message, '#', bound + 64);
