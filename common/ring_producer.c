@@ -120,7 +120,7 @@ put_pad(struct ring *r, uint64_t room)
     CRASH_POINT("ring.pad.after");
 }
 
-static __attribute__((noinline)) uint32_t
+static uint32_t
 record_crc(uint64_t word0, uint64_t seq, const struct ring_meta *meta, const uint8_t *payload)
 {
     uint64_t word[4] = {word0, seq, meta->src_pos, meta->table_id};
@@ -147,7 +147,7 @@ put_head(struct ring *r, const struct ring_meta *meta, uint32_t len, uint32_t fl
 }
 
 /* Ends the record whose payload of len bytes is in place, behind a pad where r->pad says so. */
-static __attribute__((noinline)) void
+static void
 put_record(struct ring *r, const struct ring_meta *meta, uint32_t len, uint32_t flags)
 {
     uint32_t crc = 0;

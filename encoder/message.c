@@ -38,57 +38,72 @@ message_values(const struct event *ev, uint16_t *n)
 
 /* ---- transactions ---- */
 
-/* Transaction ids are numbers of up to 16 bytes, big-endian. */
-__attribute__((noinline)) static void
-number_text(struct message_writer *w, const struct event *ev)
+/* The text of a number of up to 16 bytes, big-endian, by long division: digits from the end. */
+static uint8_t
+put_long_number(char *at, const uint8_t *bytes, uint8_t size)
 {
     uint8_t rest[EVENT_MAX_TRANSACTION];
+    char digits[ID_TEXT_MAX];
     uint8_t n = 0;
     bool is_zero;
 
-    memcpy(rest, ev->transaction_id, sizeof(rest));
-    do { /* long division by ten, digits from the end */
+    memcpy(rest, bytes, sizeof(rest));
+    do {
         unsigned carry = 0;
 
         is_zero = true;
-        for (uint8_t i = 0; i < ev->transaction_id_size; i++) {
+        for (uint8_t i = 0; i < size; i++) {
             carry = carry << 8 | rest[i];
             rest[i] = (uint8_t)(carry / 10);
             carry %= 10;
             is_zero = is_zero && rest[i] == 0;
         }
-        w->id_text[sizeof(w->id_text) - ++n] = (char)('0' + carry);
+        digits[sizeof(digits) - ++n] = (char)('0' + carry);
     } while (!is_zero);
-    memmove(w->id_text, w->id_text + sizeof(w->id_text) - n, n);
-    w->id_text_size = n;
-    w->id_size = ev->transaction_id_size;
+    memcpy(at, digits + sizeof(digits) - n, n);
+    return n;
+}
+
+/* The id's number, and its text for all messages of the transaction. */
+__attribute__((noinline)) static void
+begin_transaction(struct message_writer *w, const struct event *ev)
+{
+    uint64_t number = 0;
+
     memcpy(w->id, ev->transaction_id, sizeof(w->id));
+    w->id_size = ev->transaction_id_size;
+    w->id_number = 0;
+    if (w->id_size > sizeof(number)) {
+        w->id_text_size = put_long_number(w->id_text, w->id, w->id_size);
+        return;
+    }
+    for (uint8_t i = 0; i < w->id_size; i++)
+        number = number << 8 | w->id[i];
+    w->id_number = number;
+    w->id_text_size = (uint8_t)(digits_put_u64(w->id_text, number) - w->id_text);
 }
 
 void
 message_follow(struct message_writer *w, const struct event *ev)
 {
     struct transactions *t = &w->transactions;
-    uint64_t id = 0;
 
     if (ev->transaction_id_size == 0 || ev->operation == EVENT_LOAD)
         return;
     if (ev->transaction_id_size != w->id_size ||
         memcmp(ev->transaction_id, w->id, sizeof(w->id)) != 0) /* zero behind the size */
-        number_text(w, ev);
+        begin_transaction(w, ev);
     if (!w->has_previous)
         return;
-    if (ev->transaction_id_size > 8 || ev->record_number == 0) {
+    if (w->id_size > sizeof(w->id_number) || ev->record_number == 0) {
         *t = (struct transactions){0}; /* no books are kept of such */
         return;
     }
-    for (uint8_t i = 0; i < ev->transaction_id_size; i++)
-        id = id << 8 | ev->transaction_id[i];
-    if (t->current_record != 0 && id != t->current) {
+    if (t->current_record != 0 && w->id_number != t->current) {
         t->previous = t->current;
         t->previous_record = t->current_record;
     }
-    t->current = id;
+    t->current = w->id_number;
     t->current_record = ev->record_number;
 }
 

@@ -22,6 +22,8 @@ struct transactions {
     uint32_t previous_record;
 };
 
+#define ID_TEXT_MAX 40 /* of 16 bytes: 39 digits */
+
 struct message_writer {
     bool has_details;    /* IncludeTransactionDetails */
     bool has_previous;   /* this encoder sees every transaction whole */
@@ -31,10 +33,11 @@ struct message_writer {
     char timestamp[CLOCK_ISO_SIZE + FRAGMENT_SLACK];
     int64_t commit_real_ns; /* whose text is in commit_text */
     char commit_text[CLOCK_ISO_SIZE];
-    uint8_t id[EVENT_MAX_TRANSACTION]; /* whose number is in id_text */
+    uint8_t id[EVENT_MAX_TRANSACTION]; /* of the current transaction */
     uint8_t id_size;
     uint8_t id_text_size;
-    char id_text[40];
+    char id_text[ID_TEXT_MAX];
+    uint64_t id_number; /* for ids of up to 8 bytes */
     struct transactions transactions;
 };
 
