@@ -8,6 +8,8 @@
 #include "common/stats.h"
 #include "common/task.h"
 
+#include <dirent.h>
+#include <errno.h>
 #include <ftw.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -39,6 +41,31 @@ remove_rings(struct capture *c, const struct topology *topo)
     (void)nftw(topology_ring_directory(c->task, topo, path), remove_entry, 8, FTW_DEPTH | FTW_PHYS);
 }
 
+/* A first start finds nothing.  Checkpoints without the arrangement they belong to prove nothing:
+   another number of shippers would take the position of one for that of all. */
+static int
+check_first_start(const struct capture *c, struct err *e)
+{
+    const char *directory = c->task->weir.state_directory;
+    const struct dirent *entry;
+    DIR *d = opendir(directory);
+
+    if (d == NULL)
+        return errno == ENOENT ? 0 : err_sys(e, ERR_IO, errno, "list %s", directory);
+    while ((entry = readdir(d)) != NULL)
+        if (strcmp(entry->d_name, "capture.json") == 0 ||
+            strncmp(entry->d_name, "checkpoint.", strlen("checkpoint.")) == 0)
+            break;
+    if (entry != NULL) {
+        err_set(e, ERR_LAYOUT, "%s/topology.json is gone, but %s is there", directory,
+                entry->d_name);
+        err_hint(e, "restore the file, or load from scratch: stop the task, remove its state "
+                    "directory, start it");
+    }
+    (void)closedir(d);
+    return entry != NULL ? -1 : 0;
+}
+
 /* The stored arrangement if it fits the task file, else the next generation. */
 static int
 settle_topology(struct capture *c, struct err *e)
@@ -60,6 +87,8 @@ settle_topology(struct capture *c, struct err *e)
     } else if (e->code != ERR_NOT_FOUND) {
         return -1;
     } else {
+        if (check_first_start(c, e) != 0)
+            return -1;
         old = next;
     }
     /* Rings may lie about from a life whose state directory was removed. */
@@ -130,13 +159,30 @@ is_replaced(const struct capture *c, const struct state_table *st)
     return false;
 }
 
+/* The task no longer wants the table.  Should it want it again, what came meanwhile is missing. */
+static int
+leave_out(struct capture *c, struct state_table *st, struct err *e)
+{
+    log_warn("table-left-out",
+             "table=%s.%s text=\"the selection rules no longer pick it; to take it in again, its "
+             "rows must be loaded anew\"",
+             st->schema, st->name);
+    st->suspended = strdup("the selection rules left out the table for a time, and its changes of "
+                           "that time were not read; load anew: stop the task, remove its state "
+                           "directory, start it");
+    if (st->suspended == NULL)
+        return err_set(e, ERR_NOMEM, "table %s", st->name);
+    return state_write(c->task, &c->state, e);
+}
+
 /* What took part and is no longer there was dropped, unless the task no longer wants it. */
 static int
-miss_table(struct capture *c, const struct state_table *st, struct err *e)
+miss_table(struct capture *c, struct state_table *st, struct err *e)
 {
-    if (st->suspended != NULL || is_replaced(c, st) ||
-        !task_selects(c->task, st->schema, st->name, true))
+    if (st->suspended != NULL || is_replaced(c, st))
         return 0;
+    if (!task_selects(c->task, st->schema, st->name, true))
+        return leave_out(c, st, e);
     err_set(e, ERR_GAP,
             "table %s.%s: its capture instance %s is gone, and with it the changes that were not "
             "read yet",

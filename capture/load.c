@@ -215,6 +215,24 @@ prune(struct capture *c, struct err *e)
     return 0;
 }
 
+/* A chunk is planned durably before any of its rows goes out.  One that the rings have already was
+   cut by a plan that is gone: cut again, elsewhere, rows between the two would be left out. */
+static int
+check_is_new(struct capture *c, struct err *e)
+{
+    struct position position;
+
+    c->engine->load_position(&c->state.join, c->state.next_chunk, &position);
+    if (position_compare(&position, output_position(c->output)) > 0)
+        return 0;
+    err_set(e, ERR_LAYOUT,
+            "%s/capture.json is older than the rings and checkpoints of the task: chunk %" PRIu64
+            " of the full load is delivered, but not planned",
+            c->task->weir.state_directory, c->state.next_chunk);
+    return err_hint(e, "restore the newest capture.json, or load from scratch: stop the task, "
+                       "remove its state directory, start it");
+}
+
 /* Adds the next chunk of table `table` and makes it durable before any of its rows is published. */
 static int
 plan_chunk(struct capture *c, uint32_t table, struct err *e)
@@ -229,6 +247,8 @@ plan_chunk(struct capture *c, uint32_t table, struct err *e)
     struct source_key upto = {.n = 0};
     struct state_chunk *chunk;
 
+    if (check_is_new(c, e) != 0)
+        return -1;
     if (is_read && c->engine->chunk_bound(c->source, m->source, is_first ? &no_key : &last->upto,
                                           c->task->weir.load_chunk_rows, &upto, e) != 0)
         return err_context(e, "cut %s into chunks", m->full_name);

@@ -66,7 +66,7 @@ parse(const char *path, const char *text, size_t size, struct checkpoint *out, s
                     &shipper, "position", &position, "commit_ns", &commit, "written_ns",
                     &written) != 0 ||
         position_parse(position, &out->position) != 0) {
-        err_set(e, ERR_CORRUPT, "%s is damaged", path);
+        err_set(e, ERR_LAYOUT, "%s is damaged", path);
         rc = err_hint(e, "restore it from a backup, or remove it: the task then goes back to the "
                          "start of its generation and sends everything since again");
     } else {
@@ -94,7 +94,7 @@ checkpoint_read(const struct task *t, uint64_t generation, uint32_t shipper, str
     rc = parse(path, text, size, out, e);
     free(text);
     if (rc == 0 && (out->generation != generation || out->shipper != shipper)) {
-        err_set(e, ERR_CORRUPT,
+        err_set(e, ERR_LAYOUT,
                 "%s is of generation %" PRIu64 " and shipper %" PRIu32
                 ", not of what its name says",
                 path, out->generation, out->shipper);

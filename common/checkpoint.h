@@ -26,7 +26,7 @@ struct checkpoint {
 
 int checkpoint_write(const struct task *t, const struct checkpoint *c, struct err *e);
 
-/* ERR_NOT_FOUND, ERR_CORRUPT (damaged: the hint says what can be done). */
+/* ERR_NOT_FOUND, ERR_LAYOUT (damaged: the hint says what can be done). */
 int checkpoint_read(const struct task *t, uint64_t generation, uint32_t shipper,
                     struct checkpoint *out, struct err *e);
 

@@ -28,7 +28,7 @@ parse(const char *path, const char *text, size_t size, struct topology *out, str
                     "shippers", &shippers, "baseline", &baseline) != 0 ||
         generation < 1 || encoders < 1 || shippers < 1 ||
         position_parse(baseline, &out->baseline) != 0) {
-        err_set(e, ERR_CORRUPT, "%s is damaged", path);
+        err_set(e, ERR_LAYOUT, "%s is damaged", path);
         rc = err_hint(e, "it holds the task's generation; restore it from a backup, or remove the "
                          "state directory to load everything again");
     } else {

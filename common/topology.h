@@ -34,7 +34,7 @@ struct topology {
     struct position baseline; /* where the generation began; zero = from scratch */
 };
 
-/* ERR_NOT_FOUND when the task never ran; ERR_CORRUPT. */
+/* ERR_NOT_FOUND when the task never ran; ERR_LAYOUT when damaged. */
 int topology_read(const struct task *t, struct topology *out, struct err *e);
 
 /* Capture only: durable, atomic. */

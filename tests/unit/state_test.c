@@ -169,10 +169,10 @@ START_TEST(topology_round_trip_and_damage)
     ck_assert_str_eq(topology_record_ring(&task, &in, 1, 2, path), want);
     put_file("topology.json", "{\"generation\": 0}");
     ck_assert_int_eq(topology_read(&task, &out, &e), -1);
-    ck_assert_int_eq(e.code, ERR_CORRUPT);
+    ck_assert_int_eq(e.code, ERR_LAYOUT);
     put_file("topology.json", "");
     ck_assert_int_eq(topology_read(&task, &out, &e), -1);
-    ck_assert_int_eq(e.code, ERR_CORRUPT);
+    ck_assert_int_eq(e.code, ERR_LAYOUT);
 }
 END_TEST
 
@@ -234,7 +234,7 @@ START_TEST(checkpoint_minimum_over_shippers)
     /* A damaged one is never taken as absent. */
     put_file("checkpoint.3.1.json", "{\"generation\": 3, \"shipp");
     ck_assert_int_eq(checkpoint_task_position(&task, &topo, &p, &e), -1);
-    ck_assert_int_eq(e.code, ERR_CORRUPT);
+    ck_assert_int_eq(e.code, ERR_LAYOUT);
 }
 END_TEST
 

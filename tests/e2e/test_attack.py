@@ -1,0 +1,278 @@
+"""Attempts to break the promises: deaths inside protocols, lost and stale files, odd data."""
+
+import json
+import random
+import re
+import subprocess
+import threading
+import time
+
+import pytest
+
+import source
+from pipeline import ROOT, Pipeline, wait_until
+from stream import StreamReader, order_breaches
+from test_restart import (SEED, fast_kinesisd, insert_orders, judge_shop,  # noqa: F401
+                          make_shop, wait_settled)
+
+
+def crash_points(*folders):
+    names = set()
+    for folder in folders:
+        for path in sorted((ROOT / folder).rglob("*.c")):
+            names |= set(re.findall(r'CRASH_POINT\("([^"]+)"\)', path.read_text()))
+    return sorted(names)
+
+
+def use_test_build(pipeline):
+    """Crash points are only in it."""
+    for stage in pipeline.stages:
+        stage.program = f"../test/{stage.program}"
+
+
+def restless(mssqld, stop, rows, failures):
+    """Updates, deletes, inserts and moves of keys over the whole range, until stop."""
+    rng = random.Random(SEED)
+    fresh = rows + 1
+    try:
+        with source.connect(mssqld, "shop") as c:
+            while not stop.is_set():
+                i = rng.randint(1, rows)
+                source.execute(c, rng.choice([
+                    f"UPDATE dbo.orders SET amount = amount + 1 WHERE id = {i}",
+                    f"DELETE FROM dbo.orders WHERE id = {i}",
+                    f"UPDATE dbo.orders SET id = {fresh} WHERE id = {i}",
+                    f"UPDATE dbo.orders SET id = -{fresh} WHERE id = {i}",
+                    f"INSERT INTO dbo.orders (id, customer, state, amount, changed) VALUES "
+                    f"({fresh}, 1, 'new', 1.5, '2024-01-01T00:00:00.000')",
+                ]))
+                fresh += 1
+    except Exception as e:  # told by the test's own thread
+        failures.append(e)
+
+
+POINTS = {
+    "weir-capture": ("capture", r"capture\..*|file_replace\..*|ring\.(publish|record|slot|wake)\..*"),
+    "weir-encoder": ("encoder", r"encoder\..*|ring\.(publish|record|slot|release)\..*"),
+    "weir-shipper": ("shipper", r"shipper-.*|checkpoint\..*|file_replace\..*|ring\.release\..*"),
+}
+
+
+def test_death_at_every_crash_point_in_load_and_log(mssqld, fast_kinesisd):  # noqa: F811
+    """One task whose stages die at each named point in turn while rows change under the load."""
+    rows = 4000
+    make_shop(mssqld, rows=rows)
+    rng = random.Random(SEED)
+    plan = [(program, n) for program, (folder, wanted) in POINTS.items()
+            for n in crash_points(folder, "common") if re.fullmatch(wanted, n)]
+    rng.shuffle(plan)
+    plan.sort(key=lambda step: step[1].startswith(("shipper", "encoder")))  # the load comes first
+    stop = threading.Event()
+    failures = []
+    missed = []
+    with Pipeline(mssqld, fast_kinesisd, database="shop", tables=("dbo.%",), encoders=2,
+                  shippers=2, weir={"LoadChunkRows": 10}) as p:
+        use_test_build(p)
+        reader = StreamReader(fast_kinesisd.client(), "invoices")
+        p.start()
+        writer = threading.Thread(target=restless, args=(mssqld, stop, rows, failures))
+        writer.start()
+        try:
+            for program, point in plan:
+                stage = rng.choice([s for s in p.stages if s.program.endswith(program)])
+                stage.kill()
+                p.environment["WEIR_CRASH"] = f"{point}:{rng.randint(1, 3)}"
+                stage.start()
+                del p.environment["WEIR_CRASH"]
+                try:
+                    assert stage.process.wait(0.3) == -9, stage.log_text()[-2000:]
+                except subprocess.TimeoutExpired:
+                    missed.append(point)
+                stage.kill()
+                p.restart_dead()
+        finally:
+            stop.set()
+            writer.join()
+        p.restart_dead()
+        assert not failures
+        assert len(missed) < len(plan) / 3, f"never came to {missed}"
+        wait_settled(mssqld, p, reader, 60)
+        for verdict in judge_shop(mssqld, p, reader.records):
+            assert verdict.good, f"{verdict}\n{verdict.differences[:3]}\n{verdict.out_of_order[:3]}"
+
+
+# ---- lost and stale files -------------------------------------------------------------
+
+
+def loaded(p, reader, count, timeout=30):
+    reader.wait(lambda rs: sum(r.is_load for r in rs) >= count, timeout, "the load")
+
+
+def settled_checkpoints(p, timeout=30):
+    """Waits until every shipper's checkpoint stands still: all there was is acknowledged."""
+    def texts():
+        return [f.read_text() for f in sorted(p.state.glob("checkpoint.*"))]
+
+    def quiet():
+        before = texts()
+        time.sleep(0.3)
+        return before and texts() == before
+    wait_until(quiet, timeout, "quiet checkpoints")
+
+
+def refused(p, *texts):
+    p.capture.start()
+    assert p.capture.wait(30) == 78, p.capture.log_text()
+    for text in texts:
+        assert text in p.capture.log_text()
+
+
+@pytest.mark.parametrize("lost", [["change.0"], ["record.0.1"], ["change.0", "record.1.1"],
+                                  ["record.0.0", "record.1.1"]])
+def test_two_by_two_with_rings_lost_and_shippers_killed(mssqld, fast_kinesisd, lost):  # noqa: F811
+    make_shop(mssqld, rows=200)
+    with Pipeline(mssqld, fast_kinesisd, database="shop", tables=("dbo.%",), encoders=2,
+                  shippers=2) as p:
+        reader = StreamReader(fast_kinesisd.client(), "invoices")
+        p.start()
+        loaded(p, reader, 200)
+        settled_checkpoints(p)  # or the load would rightly come again
+        p.stage("weir-shipper.1").kill()
+        with source.connect(mssqld, "shop") as c:
+            insert_orders(c, 5000, 1500)
+            source.execute(c, "UPDATE dbo.orders SET state = 'paid' WHERE id < 5200")
+        reader.wait(lambda rs: sum(r.operation == "insert" for r in rs) > 200, 30, "some inserts")
+        p.kill_all()
+        for name in lost:
+            (p.runtime / f"g1/{name}.ring").unlink()
+        p.start()
+        with source.connect(mssqld, "shop") as c:
+            insert_orders(c, 9000, 100)
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            p.restart_dead()
+            try:
+                wait_settled(mssqld, p, reader, 0.3)
+                break
+            except TimeoutError:
+                pass
+        wait_settled(mssqld, p, reader, 1)
+        for v in judge_shop(mssqld, p, reader.records):
+            assert not v.lost and not v.differences and not v.out_of_order, f"{lost}: {v}"
+
+
+def test_cold_starts_in_the_load_before_any_checkpoint(mssqld, fast_kinesisd):  # noqa: F811
+    make_shop(mssqld, rows=3000)
+    with Pipeline(mssqld, fast_kinesisd, database="shop", tables=("dbo.%",), encoders=2, shippers=2,
+                  weir={"LoadChunkRows": 100, "CheckpointIntervalMs": 60000}) as p:
+        reader = StreamReader(fast_kinesisd.client(), "invoices")
+        for n in (50, 400):
+            p.start()
+            have = len(reader.records)
+            reader.wait(lambda rs: len(rs) >= have + n, 30, "a part of the load")  # noqa: B023
+            p.kill_all()
+            p.lose_shared_memory()
+            with source.connect(mssqld, "shop") as c:
+                source.execute(c, f"DELETE FROM dbo.orders WHERE id % 7 = {n % 7}")
+                source.execute(c, f"UPDATE dbo.orders SET id = id + 10000 WHERE id % 11 = {n % 11}")
+        p.start()
+        loaded(p, reader, 1)
+        wait_settled(mssqld, p, reader, 30)
+        for v in judge_shop(mssqld, p, reader.records):
+            assert not v.lost and not v.differences, v
+
+
+def test_topology_lost_while_one_shipper_was_behind(mssqld, fast_kinesisd):  # noqa: F811
+    """Checkpoints of two shippers mean nothing to one: not to be taken for its own."""
+    make_shop(mssqld, rows=100)
+    with Pipeline(mssqld, fast_kinesisd, database="shop", tables=("dbo.%",), shippers=2) as p:
+        reader = StreamReader(fast_kinesisd.client(), "invoices")
+        p.start()
+        loaded(p, reader, 100)
+        settled_checkpoints(p)
+        p.stage("weir-shipper.1").kill()
+        with source.connect(mssqld, "shop") as c:
+            insert_orders(c, 5000, 300)
+        settled_checkpoints(p)
+        p.kill_all()
+        (p.state / "topology.json").unlink()
+        p.task["Weir"]["Shippers"] = 1
+        p.write_task()
+        refused(p, "topology.json", "remove its state")
+
+
+def test_state_directory_of_an_older_backup_in_the_load(mssqld, fast_kinesisd):  # noqa: F811
+    """The rings know chunks that the restored file will cut again, elsewhere."""
+    make_shop(mssqld, rows=2000)
+    with Pipeline(mssqld, fast_kinesisd, database="shop", tables=("dbo.orders",),
+                  weir={"LoadChunkRows": 10}) as p:
+        file = p.state / "capture.json"
+
+        def chunks():
+            return json.loads(file.read_text())["next_chunk"] if file.exists() else 0
+        p.capture.start()
+        wait_until(lambda: chunks() > 5, 30, "the first chunks")
+        backup = file.read_text()
+        assert json.loads(backup)["next_chunk"] < 200
+        wait_until(lambda: chunks() > 200, 30, "the load")
+        p.kill_all()
+        file.write_text(backup)
+        with source.connect(mssqld, "shop") as c:
+            source.execute(c, "DELETE FROM dbo.orders WHERE id BETWEEN 1000 AND 1500")
+        refused(p, "capture.json", "older")
+
+
+def test_table_left_out_for_a_time(mssqld, fast_kinesisd):  # noqa: F811
+    """What a table went through while the task did not want it is not known: no silent gap."""
+    make_shop(mssqld, rows=10)
+    with Pipeline(mssqld, fast_kinesisd, database="shop", tables=("dbo.orders", "dbo.lines")) as p:
+        reader = StreamReader(fast_kinesisd.client(), "invoices")
+        p.start()
+        loaded(p, reader, 10)
+        assert set(p.stop().values()) == {0}
+        rules = p.task["TableMappings"]["rules"]
+        p.task["TableMappings"]["rules"] = rules[:1]
+        p.write_task()
+        with source.connect(mssqld, "shop") as c:
+            source.execute(c, "INSERT INTO dbo.lines VALUES (1, 1, N'missed')")
+            insert_orders(c, 100, 1)
+        p.start()
+        reader.wait(lambda rs: any(r.operation == "insert" for r in rs), 30, "the order")
+        assert set(p.stop().values()) == {0}
+        p.task["TableMappings"]["rules"] = rules
+        p.write_task()
+        p.start()
+        wait_until(lambda: "dbo.lines" in p.capture.log_text()
+                   and "left out" in p.capture.log_text(), 20, "the complaint")
+        with source.connect(mssqld, "shop") as c:
+            insert_orders(c, 200, 1)
+        reader.wait(lambda rs: sum(r.operation == "insert" for r in rs) == 2, 30, "goes on")
+
+
+@pytest.mark.parametrize("file", ["checkpoint.1.0.json", "capture.json", "topology.json"])
+def test_damaged_state_is_named(mssqld, fast_kinesisd, file):  # noqa: F811
+    make_shop(mssqld, rows=10)
+    with Pipeline(mssqld, fast_kinesisd, database="shop", tables=("dbo.orders",)) as p:
+        reader = StreamReader(fast_kinesisd.client(), "invoices")
+        p.start()
+        loaded(p, reader, 10)
+        settled_checkpoints(p)
+        p.kill_all()
+        text = (p.state / file).read_text()
+        for damage in (text[:len(text) // 2], "", "{}", text.replace('"', "'")):
+            (p.state / file).write_text(damage)
+            p.capture.log.unlink()
+            refused(p, str(p.state / file), "hint=")
+
+
+def test_database_dropped_and_created_anew(mssqld, fast_kinesisd):  # noqa: F811
+    make_shop(mssqld, rows=10)
+    with Pipeline(mssqld, fast_kinesisd, database="shop", tables=("dbo.orders",)) as p:
+        reader = StreamReader(fast_kinesisd.client(), "invoices")
+        p.start()
+        loaded(p, reader, 10)
+        assert set(p.stop().values()) == {0}
+        with source.connect(mssqld, "master") as c:
+            source.execute(c, "DROP DATABASE shop")
+        make_shop(mssqld, rows=20)
+        refused(p, "remove its state directory")
