@@ -110,6 +110,18 @@ cdc_next_command(struct session *s)
     s->cdc.command_id++;
 }
 
+/* An update of other columns than these leaves no row. */
+static bool
+concerns(const struct instance *n, const bool *changed)
+{
+    if (changed == NULL)
+        return true;
+    for (int i = 0; i < n->n_columns; i++)
+        if (n->columns[i] >= 0 && changed[n->columns[i]])
+            return true;
+    return false;
+}
+
 /* Lowest ordinal in the last byte's lowest bit. */
 static size_t
 make_mask(const struct instance *n, const bool *changed, uint8_t mask[MASK_MAX])
@@ -166,6 +178,8 @@ cdc_row(struct session *s, struct table *t, enum cdc_operation op, const struct 
         size_t size = make_mask(n, changed, mask);
         int rc;
 
+        if (!concerns(n, changed))
+            continue;
         if (prepare(s, t, n) != 0)
             return -1;
         (void)sqlite3_bind_blob(n->insert, 1, s->cdc.commit_lsn, LSN_SIZE, SQLITE_STATIC);

@@ -92,10 +92,6 @@ enable_db(struct session *s)
 {
     struct database *d = s->current;
 
-    if (!s->sysadmin)
-        return sqlerr_set(&s->error, 22902, 16, 1,
-                          "Caller is not authorized to initiate the requested action. Sysadmin "
-                          "permissions are required.");
     if (d->id <= DB_MSDB)
         return sqlerr_set(&s->error, 22988, 16, 1,
                           "This instance of SQL Server cannot enable Change Data Capture on "
@@ -152,10 +148,6 @@ disable_db(struct session *s)
     struct database *d = s->current;
     int64_t id;
 
-    if (!s->sysadmin)
-        return sqlerr_set(&s->error, 22902, 16, 1,
-                          "Caller is not authorized to initiate the requested action. Sysadmin "
-                          "permissions are required.");
     if (!atomic_load(&d->cdc_enabled))
         return 0;
     while ((id = session_int(s, 0,
@@ -433,6 +425,20 @@ dispatch(struct session *s, const struct proc_call *call, const char *name, bool
     return 0;
 }
 
+/* The database is switched by a sysadmin, the rest is done by its owner too. */
+static int
+authorized(struct session *s, const char *name)
+{
+    bool switches =
+        strcasecmp(name, "sp_cdc_enable_db") == 0 || strcasecmp(name, "sp_cdc_disable_db") == 0;
+
+    if (s->sysadmin || (!switches && security_is_owner(s, s->current)))
+        return 0;
+    return sqlerr_set(&s->error, switches ? 22902 : 22904, 16, 1,
+                      "Caller is not authorized to initiate the requested action. %s required.",
+                      switches ? "Sysadmin permissions are" : "DBO privileges are");
+}
+
 bool
 cdc_procedure(struct session *s, const struct proc_call *call, int *rc)
 {
@@ -455,7 +461,7 @@ cdc_procedure(struct session *s, const struct proc_call *call, int *rc)
     catalog_refresh(s);
     s->error.number = 0;
     if (strncasecmp(name, "sp_cdc_help", 11) != 0 && strncasecmp(name, "sp_cdc_get", 10) != 0) {
-        *rc = security_require_owner(s);
+        *rc = authorized(s, name);
         own = s->trancount == 0 && *rc == 0;
     }
     if (own) /* all steps in one transaction */
