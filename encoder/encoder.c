@@ -55,6 +55,10 @@ encoder_publish(struct encoder *enc)
     }
     enc->is_publish_due = false;
     count(enc, STAT_PUBLISHES, 1);
+    count(enc, STAT_RECORDS_OUT, enc->n_records);
+    count(enc, STAT_BYTES_OUT, enc->n_bytes);
+    enc->n_records = 0;
+    enc->n_bytes = 0;
     CRASH_POINT("encoder.published");
     if (enc->done > enc->released) {
         ring_release(enc->input, enc->done);
@@ -204,10 +208,10 @@ count_record(struct encoder *enc, const struct job *job, size_t size)
     };
     struct stats_table *table = job->plan->stats;
 
+    enc->n_records++;
+    enc->n_bytes += size;
     if (table == NULL)
         return;
-    stats_add(enc->stage->stats, STAT_RECORDS_OUT, 1);
-    stats_add(enc->stage->stats, STAT_BYTES_OUT, size);
     stats_table_add(table, job->values != NULL ? counters[job->event.operation] : TSTAT_DDLS, 1);
     stats_table_add(table, TSTAT_BYTES, size);
 }

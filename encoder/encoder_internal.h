@@ -53,6 +53,8 @@ struct encoder {
     uint8_t *scratch; /* a record that does not fit the ring in one piece; grows on demand */
     size_t scratch_size;
     bool is_publish_due;
+    uint64_t n_records; /* written and not yet counted in the statistics */
+    uint64_t n_bytes;
     int64_t beat_ns;
     ino_t topology_inode;
     struct stats_position newest;

@@ -29,14 +29,21 @@ static const uint32_t sines[64] = {
         (a) = (b) + ((a) << (shift) | (a) >> (32 - (shift)));                                      \
     } while (0)
 
+/* Four steps from the i-th of a round on, all indexes known to the compiler. */
+#define FOUR(MIX, sine, first, stride, i, s0, s1, s2, s3)                                          \
+    STEP(MIX(b, c, d), a, b, x[((first) + (stride) * (i)) % 16], (sine)[i], s0);                   \
+    STEP(MIX(a, b, c), d, a, x[((first) + (stride) * ((i) + 1)) % 16], (sine)[(i) + 1], s1);       \
+    STEP(MIX(d, a, b), c, d, x[((first) + (stride) * ((i) + 2)) % 16], (sine)[(i) + 2], s2);       \
+    STEP(MIX(c, d, a), b, c, x[((first) + (stride) * ((i) + 3)) % 16], (sine)[(i) + 3], s3)
+
 /* Sixteen steps; the words are taken from `first` on, `stride` apart. */
 #define ROUND(MIX, sine, first, stride, s0, s1, s2, s3)                                            \
-    for (unsigned i = 0; i < 16; i += 4) {                                                         \
-        STEP(MIX(b, c, d), a, b, x[((first) + (stride)*i) % 16], (sine)[i], s0);                   \
-        STEP(MIX(a, b, c), d, a, x[((first) + (stride) * (i + 1)) % 16], (sine)[i + 1], s1);       \
-        STEP(MIX(d, a, b), c, d, x[((first) + (stride) * (i + 2)) % 16], (sine)[i + 2], s2);       \
-        STEP(MIX(c, d, a), b, c, x[((first) + (stride) * (i + 3)) % 16], (sine)[i + 3], s3);       \
-    }
+    do {                                                                                           \
+        FOUR(MIX, sine, first, stride, 0, s0, s1, s2, s3);                                         \
+        FOUR(MIX, sine, first, stride, 4, s0, s1, s2, s3);                                         \
+        FOUR(MIX, sine, first, stride, 8, s0, s1, s2, s3);                                         \
+        FOUR(MIX, sine, first, stride, 12, s0, s1, s2, s3);                                        \
+    } while (0)
 
 /* The hash of one block a lane.  By address: vectors of this width have no settled ABI. */
 static inline __attribute__((always_inline)) void
@@ -52,10 +59,10 @@ hash_blocks(const lanes x[16], lanes state[4])
     lanes c = c0;
     lanes d = d0;
 
-    ROUND(MIX_F, sines, 0, 1, 7, 12, 17, 22)
-    ROUND(MIX_G, sines + 16, 1, 5, 5, 9, 14, 20)
-    ROUND(MIX_H, sines + 32, 5, 3, 4, 11, 16, 23)
-    ROUND(MIX_I, sines + 48, 0, 7, 6, 10, 15, 21)
+    ROUND(MIX_F, sines, 0, 1, 7, 12, 17, 22);
+    ROUND(MIX_G, sines + 16, 1, 5, 5, 9, 14, 20);
+    ROUND(MIX_H, sines + 32, 5, 3, 4, 11, 16, 23);
+    ROUND(MIX_I, sines + 48, 0, 7, 6, 10, 15, 21);
     state[0] = a0 + a;
     state[1] = b0 + b;
     state[2] = c0 + c;

@@ -242,23 +242,24 @@ is_nothing(const struct plan_column *c, const struct value *v)
     return v->kind == VALUE_NULL || (v->kind == VALUE_BYTES && v->bytes.size == 0);
 }
 
-/* The members of "data".  Returns the number of columns that were not available. */
+/*
+ * The members of "data", whose brace stands before *out.  Every name begins with a comma; the
+ * first one is written over the brace, which comes back in the end.  Returns the number of
+ * columns that were not available.
+ */
 static unsigned
 put_members(const struct message_writer *w, const struct plan *p, const struct value *values,
             char **out)
 {
     const struct plan_column *c = p->columns;
-    const struct plan_column *end = c + p->n_columns;
+    const struct value *end = values + p->n_columns;
+    char *brace = *out - 1;
+    char *at = brace;
     unsigned unavailable = 0;
-    uint32_t comma = 1; /* the first member leaves it out */
-    char *at = *out;
 
-    for (const struct value *v = values; c < end; c++, v++) {
-        struct fragment name = {.at = c->name.at + comma, .size = c->name.size - comma};
-
+    for (const struct value *v = values; v < end; v++, c++) {
         if (v->kind == VALUE_INT) { /* what most columns of most rows are */
-            at = digits_put_i64(fragment_put(at, p, name), v->i);
-            comma = 0;
+            at = digits_put_i64(fragment_put(at, p, c->name), v->i);
             continue;
         }
         if (v->kind == VALUE_UNAVAILABLE) {
@@ -267,10 +268,10 @@ put_members(const struct message_writer *w, const struct plan *p, const struct v
         }
         if (!w->has_null && is_nothing(c, v))
             continue;
-        at = put_value(w, c, fragment_put(at, p, name), v);
-        comma = 0;
+        at = put_value(w, c, fragment_put(at, p, c->name), v);
     }
-    *out = at;
+    *brace = '{';
+    *out = at == brace ? at + 1 : at;
     return unavailable;
 }
 

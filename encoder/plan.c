@@ -106,7 +106,7 @@ compile_members(struct plan_text *t, const struct table_def *table, struct plan 
     plan_text_open(t);
     p->data_open = plan_text_end(t);
     for (uint16_t i = 0; i < p->n_columns; i++) {
-        t->has_member = true; /* whoever writes the first member leaves the comma out */
+        t->has_member = true; /* the first one's comma is dealt with by message.c */
         p->columns[i].name = member_fragment(t, table->columns[i].name, "");
         plan_text_begin(t);
         plan_text_string(t, table->columns[i].name);
