@@ -1,7 +1,10 @@
 /* uses: mssqld */
 /* The T-SQL engine through its seam: what clients see of statements, types and capture. */
 #include <pthread.h>
+#include <sched.h>
 
+#include "common/clock.h"
+#include "tests/mssqld/sql/session.h"
 #include "tests/unit/mssqld_help.h"
 
 START_TEST(expressions)
@@ -286,6 +289,192 @@ START_TEST(two_writers_and_a_reader)
 }
 END_TEST
 
+/* What a role may, what a column list and DENY leave, and whose rights a change needs. */
+START_TEST(roles_and_writes)
+{
+    struct session *s = open_database();
+    static struct record r;
+    struct session *u;
+
+    ok(s, "CREATE SCHEMA x");
+    ok(s, "CREATE TABLE t (id int); CREATE TABLE x.t (id int)");
+    ok(s, "CREATE LOGIN app WITH PASSWORD = 'secret'; CREATE USER app FOR LOGIN app");
+    u = login("app", "secret", "db", &r);
+    ck_assert_ptr_nonnull(u);
+    refused(u, "SELECT * FROM t", 229);
+    refused(u, "INSERT INTO t VALUES (1)", 229);
+    refused(u, "UPDATE t SET id = 1", 229);
+    refused(u, "DELETE FROM t", 229);
+    refused(u, "CREATE TABLE mine (id int)", 262);
+    refused(u, "DROP TABLE t", 262);
+    refused(u, "CREATE DATABASE mine", 262);
+    ok(s, "ALTER ROLE db_datareader ADD MEMBER app");
+    expect(u, "SELECT COUNT(*) FROM x.t", "0\n");
+    refused(u, "INSERT INTO t VALUES (1)", 229);
+    ok(s, "CREATE ROLE writers");
+    ok(s, "GRANT INSERT, UPDATE ON SCHEMA::dbo TO writers; ALTER ROLE writers ADD MEMBER app");
+    ok(u, "INSERT INTO t VALUES (1); UPDATE t SET id = 2");
+    refused(u, "DELETE FROM t", 229);
+    refused(u, "INSERT INTO x.t VALUES (1)", 229);
+    expect(u,
+           "SELECT HAS_PERMS_BY_NAME('dbo.t', 'OBJECT', 'INSERT'), "
+           "HAS_PERMS_BY_NAME('dbo.t', 'OBJECT', 'DELETE'), IS_ROLEMEMBER('writers'), "
+           "IS_SRVROLEMEMBER('sysadmin')",
+           "1|0|1|0\n");
+    ok(s, "REVOKE UPDATE ON SCHEMA::dbo FROM writers");
+    refused(u, "UPDATE t SET id = 3", 229);
+    ok(s, "ALTER ROLE db_owner ADD MEMBER app");
+    ok(u, "DELETE FROM t; CREATE TABLE mine (id int); DROP TABLE mine");
+    refused(u, "CREATE DATABASE mine", 262);
+    ok(s, "DROP USER app");
+    ck_assert_ptr_null(login("app", "secret", "db", &r));
+    ck_assert_ptr_nonnull(strstr(r.text, "[4060] "));
+    session_close(&u);
+    session_close(&s);
+}
+END_TEST
+
+/* A statement that fails takes only its own rows with it; what ends more is told apart. */
+START_TEST(errors_inside_transactions)
+{
+    struct session *s = open_database();
+
+    ok(s, "CREATE TABLE t (id int NOT NULL CONSTRAINT pk PRIMARY KEY, v varchar(3))");
+    /* duplicate key: the transaction goes on, and so does the batch */
+    expect(s,
+           "BEGIN TRAN; INSERT INTO t VALUES (1, 'a'); INSERT INTO t VALUES (2, 'b'), (1, 'c'); "
+           "SELECT @@ERROR, @@TRANCOUNT, XACT_STATE(); COMMIT; SELECT id FROM t",
+           "[2627] Violation of PRIMARY KEY constraint 'pk'. Cannot insert duplicate key in "
+           "object 'dbo.t'. The duplicate key value is (1).\n2627|1|1\n1\n");
+    /* a conversion ends the batch and the transaction */
+    refused(s, "BEGIN TRAN; INSERT INTO t VALUES (3, 'a'); SELECT CAST('x' AS int); SELECT 'on'",
+            245);
+    expect(s, "SELECT @@TRANCOUNT, COUNT(*) FROM t", "0|1\n");
+    /* so does any error under XACT_ABORT */
+    refused(s,
+            "SET XACT_ABORT ON; BEGIN TRAN; INSERT INTO t VALUES (4, 'a'); INSERT INTO t VALUES "
+            "(1, 'b'); INSERT INTO t VALUES (5, 'c'); COMMIT",
+            2627);
+    expect(s, "SELECT @@TRANCOUNT, COUNT(*) FROM t", "0|1\n");
+    /* in TRY it dooms the transaction, which can then only be rolled back */
+    expect(s,
+           "BEGIN TRY BEGIN TRAN; INSERT INTO t VALUES (6, 'a'); INSERT INTO t VALUES (1, 'b'); "
+           "COMMIT; END TRY BEGIN CATCH SELECT ERROR_NUMBER(), XACT_STATE(); ROLLBACK; END "
+           "CATCH; SELECT COUNT(*) FROM t",
+           "2627|-1\n1\n");
+    refused(s,
+            "BEGIN TRY BEGIN TRAN; INSERT INTO t VALUES (1, 'b'); END TRY BEGIN CATCH COMMIT; "
+            "END CATCH",
+            3930);
+    expect(s, "IF @@TRANCOUNT > 0 ROLLBACK; SET XACT_ABORT OFF; SELECT @@TRANCOUNT", "0\n");
+    /* without it the CATCH block may still commit */
+    expect(s,
+           "BEGIN TRY BEGIN TRAN; INSERT INTO t VALUES (7, 'a'); INSERT INTO t VALUES (1, 'b'); "
+           "END TRY BEGIN CATCH SELECT XACT_STATE(); COMMIT; END CATCH; SELECT COUNT(*) FROM t",
+           "1\n2\n");
+    session_close(&s);
+}
+END_TEST
+
+START_TEST(savepoints)
+{
+    struct session *s = open_database();
+
+    ok(s, "CREATE TABLE t (id int NOT NULL PRIMARY KEY)");
+    refused(s, "SAVE TRAN p", 628);
+    ok(s, "BEGIN TRAN; SAVE TRAN p"); /* before the first write */
+    ok(s, "INSERT INTO t VALUES (1); SAVE TRAN q; INSERT INTO t VALUES (2); ROLLBACK TRAN q");
+    expect(s, "SELECT id FROM t", "1\n");
+    ok(s, "INSERT INTO t VALUES (3); ROLLBACK TRAN q; ROLLBACK TRAN q");
+    refused(s, "ROLLBACK TRAN nope", 6401);
+    refused(s, "BEGIN TRAN inner_one; COMMIT; ROLLBACK TRAN inner_one", 6401);
+    ok(s, "ROLLBACK TRAN p");
+    expect(s, "SELECT @@TRANCOUNT, COUNT(*) FROM t", "1|0\n");
+    refused(s, "ROLLBACK TRAN q", 6401);                   /* went with p */
+    ok(s, "INSERT INTO t VALUES (4); BEGIN TRAN; COMMIT"); /* nested: the inner one is a count */
+    expect(s, "SELECT @@TRANCOUNT", "1\n");
+    ok(s, "COMMIT");
+    expect(s, "SELECT id FROM t", "4\n");
+    ok(s, "BEGIN TRAN whole; DELETE FROM t; ROLLBACK TRAN Whole"); /* its own name will do */
+    expect(s, "SELECT @@TRANCOUNT, COUNT(*) FROM t", "0|1\n");
+    session_close(&s);
+}
+END_TEST
+
+/* The second writer of the deadlock test: waits until the first gives way. */
+static void *
+wants_t(void *arg)
+{
+    ok(arg, "UPDATE t SET v = 12");
+    return NULL;
+}
+
+static void
+wait_until_waiting(struct session *s)
+{
+    int64_t until = clock_mono_ns() + 20 * NS_PER_S;
+    bool waits = false;
+
+    while (!waits) {
+        (void)pthread_mutex_lock(&s->engine->mutex);
+        waits = s->waiting_for != NULL;
+        (void)pthread_mutex_unlock(&s->engine->mutex);
+        ck_assert_msg(clock_mono_ns() < until, "the second writer does not wait");
+        (void)sched_yield();
+    }
+}
+
+/* A writer that gave up has lost its statement only; its next try finds the first one's state. */
+START_TEST(lock_timeout_and_deadlock)
+{
+    struct session *s = open_database();
+    static struct record r;
+    struct session *a = login("sa", "pw", "db", &r);
+    pthread_t waiter;
+
+    ck_assert_ptr_nonnull(a);
+    ok(s, "CREATE TABLE t (id int NOT NULL PRIMARY KEY, v int); INSERT INTO t VALUES (1, 0)");
+    ok(s, "BEGIN TRAN; UPDATE t SET v = v + 1");
+    ok(a, "SET LOCK_TIMEOUT 0; BEGIN TRAN");
+    refused(a, "UPDATE t SET v = v + 10", 1222);
+    expect(a, "SELECT @@TRANCOUNT, v FROM t", "1|0\n");
+    ok(s, "COMMIT");
+    ok(a, "UPDATE t SET v = v + 10; COMMIT");
+    expect(s, "SELECT v FROM t", "11\n");
+    /* Each has written one database and wants the other's: who would close the circle loses. */
+    ok(s, "CREATE DATABASE other");
+    ok(s, "CREATE TABLE other.dbo.t (v int); INSERT INTO other.dbo.t VALUES (0)");
+    ok(s, "BEGIN TRAN; UPDATE t SET v = 100");
+    ok(a, "SET LOCK_TIMEOUT -1; BEGIN TRAN; UPDATE other.dbo.t SET v = 200");
+    ck_assert_int_eq(pthread_create(&waiter, NULL, wants_t, a), 0);
+    wait_until_waiting(a);
+    refused(s, "UPDATE other.dbo.t SET v = 300", 1205);
+    ck_assert_int_eq(pthread_join(waiter, NULL), 0);
+    expect(s, "SELECT @@TRANCOUNT", "0\n");
+    ok(a, "COMMIT");
+    expect(s, "SELECT a.v, b.v FROM t a CROSS JOIN other.dbo.t b", "12|200\n");
+    session_close(&a);
+    session_close(&s);
+}
+END_TEST
+
+/* A session that goes away leaves no lock and no half of a transaction. */
+START_TEST(closing_rolls_back)
+{
+    struct session *s = open_database();
+    static struct record r;
+    struct session *a = login("sa", "pw", "db", &r);
+
+    ck_assert_ptr_nonnull(a);
+    ok(s, "CREATE TABLE t (id int NOT NULL PRIMARY KEY)");
+    ok(a, "BEGIN TRAN; INSERT INTO t VALUES (1)");
+    session_close(&a);
+    ok(s, "SET LOCK_TIMEOUT 0; INSERT INTO t VALUES (2)");
+    expect(s, "SELECT id FROM t", "2\n");
+    session_close(&s);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -302,7 +491,12 @@ main(void)
     tcase_add_test(t, random_transactions_replay);
     tcase_add_test(t, keyset_pages_are_complete);
     tcase_add_test(t, permissions);
+    tcase_add_test(t, roles_and_writes);
     tcase_add_test(t, two_writers_and_a_reader);
+    tcase_add_test(t, errors_inside_transactions);
+    tcase_add_test(t, savepoints);
+    tcase_add_test(t, lock_timeout_and_deadlock);
+    tcase_add_test(t, closing_rolls_back);
     suite_add_tcase(suite, t);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

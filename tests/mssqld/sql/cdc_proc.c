@@ -465,7 +465,7 @@ cdc_procedure(struct session *s, const struct proc_call *call, int *rc)
         own = s->trancount == 0 && *rc == 0;
     }
     if (own) /* all steps in one transaction */
-        (void)tx_begin(s);
+        (void)tx_begin(s, NULL);
     if (*rc == 0)
         *rc = dispatch(s, call, name + 7, &known);
     else

@@ -416,7 +416,7 @@ session_begin(struct session *s, const struct sink *sink)
     int rc;
 
     s->error.number = 0;
-    rc = tx_begin(s);
+    rc = tx_begin(s, NULL);
     return manager(s, sink, rc, 8, s->tran_descriptor, 0xD4);
 }
 

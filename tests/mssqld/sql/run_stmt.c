@@ -165,7 +165,7 @@ run_transaction(struct run *r, struct stmt *x)
     int rc = 0;
 
     if (x->kind == STMT_BEGIN_TRAN) {
-        rc = tx_begin(s);
+        rc = tx_begin(s, name);
         descriptor = s->tran_descriptor;
         type = before == 0 ? 8 : 0;
     } else if (x->kind == STMT_COMMIT) {
@@ -183,6 +183,8 @@ run_transaction(struct run *r, struct stmt *x)
 
         for (struct savepoint *p = s->savepoints; name != NULL && p != NULL; p = p->up)
             point = point || strcasecmp(p->name, name) == 0;
+        /* A name that is no savepoint's must be the transaction's. */
+        point = point || (name != NULL && strcasecmp(name, s->tran_name) != 0);
         rc = point ? tx_rollback_to(s, name) : tx_rollback(s);
         command = 0xD2;
         type = point ? 0 : 10;
@@ -310,7 +312,7 @@ run_one(struct run *r, struct stmt *x)
     case STMT_DELETE:
     case STMT_TRUNCATE:
         if (s->implicit_tx && s->trancount == 0)
-            (void)tx_begin(s);
+            (void)tx_begin(s, NULL);
         return run_change(r, x);
     case STMT_DECLARE:
         return run_declare(r, x);

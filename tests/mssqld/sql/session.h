@@ -139,6 +139,7 @@ struct session {
     bool cdc_internal; /* statements of the engine itself: not captured, not checked */
     uint64_t tran_descriptor;
     int64_t tran_begin; /* ticks, local; 0 = not begun */
+    char tran_name[33]; /* of the outermost BEGIN TRAN; "" when it has none */
     struct savepoint *savepoints;
     int savepoint_number;
     struct cdc_tx cdc;
@@ -198,7 +199,7 @@ int tx_begin_read(struct session *s);               /* under SNAPSHOT fixes the 
 int tx_lock(struct session *s, struct database *d); /* writer's turn without a write */
 /* Ends what a statement outside a transaction opened. */
 int tx_end_statement(struct session *s, bool ok);
-int tx_begin(struct session *s);
+int tx_begin(struct session *s, const char *name); /* name may be NULL */
 int tx_commit(struct session *s);
 int tx_rollback(struct session *s); /* everything */
 int tx_save(struct session *s, const char *name);

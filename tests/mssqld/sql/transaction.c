@@ -197,9 +197,10 @@ tx_end_statement(struct session *s, bool ok)
 }
 
 int
-tx_begin(struct session *s)
+tx_begin(struct session *s, const char *name)
 {
     if (s->trancount == 0) {
+        (void)snprintf(s->tran_name, sizeof s->tran_name, "%s", name != NULL ? name : "");
         s->tran_descriptor = atomic_fetch_add(&s->engine->next_transaction, 1);
         note_begin(s);
     }
