@@ -130,6 +130,15 @@ reserve(struct encoder *enc, struct output *o, uint32_t bytes, void **out, struc
 
 /* ---- records ---- */
 
+/* A short key is copied by vector moves, as a fragment is; the message goes over what is too much. */
+static inline void
+put_key(uint8_t *at, const struct key *key)
+{
+    memcpy(at, key->text, FRAGMENT_SLACK);
+    if (key->size > FRAGMENT_SLACK)
+        memcpy(at, key->text, key->size);
+}
+
 /* Writes record_head, key and message.  Returns the length. */
 static size_t
 build(struct encoder *enc, const struct job *job, uint8_t *at)
@@ -146,13 +155,13 @@ build(struct encoder *enc, const struct job *job, uint8_t *at)
     size_t size;
 
     memcpy(head.hash, job->key.hash, sizeof(head.hash));
+    put_key(at + sizeof(head), &job->key);
     if (job->values != NULL)
         size = message_row(&enc->writer, job->plan, &job->event, job->values, &job->key, message);
     else
         size = message_control(&enc->writer, job->plan, job->event.operation, message);
     head.data_size = (uint32_t)size;
     memcpy(at, &head, sizeof(head));
-    memcpy(at + sizeof(head), job->key.text, job->key.size);
     return before + size;
 }
 

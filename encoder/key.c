@@ -119,8 +119,7 @@ join(struct key_maker *m, const struct plan *plan, const struct value *values)
 static size_t
 put_integer(char *to, const struct plan *plan, int64_t i)
 {
-    memcpy(to, plan->text + plan->key_prefix.at, plan->key_prefix.size);
-    return (size_t)(digits_put_i64(to + plan->key_prefix.size, i) - to);
+    return (size_t)(digits_put_i64(fragment_put(to, plan, plan->key_prefix), i) - to);
 }
 
 static int

@@ -31,7 +31,7 @@ struct key_maker;
 
 /* Both pointers are valid until the first key_of_row() after the next key_hash_rows(). */
 struct key {
-    const char *text; /* at most RECORD_KEY_MAX bytes */
+    const char *text; /* at most RECORD_KEY_MAX bytes; FRAGMENT_SLACK may always be read */
     uint32_t size;
     const uint8_t *hash; /* MD5 of text: there after key_hash_rows() */
 };

@@ -87,11 +87,13 @@ hash_blocks_avx2(const lanes x[16], lanes state[4])
 static inline void
 fill_lane(lanes x[16], unsigned lane, const struct md5_text *t)
 {
-    uint32_t word[MD5_SHORT_MAX / 4 + 1] = {0};
+    uint32_t word[(MD5_SHORT_MAX + 1) / 4];
+    uint32_t last = t->size / 4;
+    uint32_t bit = 0x80U << 8 * (t->size % 4);
 
-    memcpy(word, t->text, t->size);
-    ((uint8_t *)word)[t->size] = 0x80;
-    for (unsigned i = 0; i <= t->size / 4; i++)
+    memcpy(word, t->text, sizeof(word)); /* of a fixed size: a few vector moves */
+    word[last] = (word[last] & ((bit >> 7) - 1)) | bit;
+    for (uint32_t i = 0; i <= last; i++)
         x[i][lane] = word[i];
     x[14][lane] = 8 * t->size;
 }

@@ -14,9 +14,9 @@
 #define MD5_SHORT_MAX 55 /* what MD5 pads to a single block */
 
 struct md5_text {
-    const char *text;
-    uint32_t size; /* at most MD5_SHORT_MAX */
-    uint8_t *hash; /* 16 bytes, written */
+    const char *text; /* MD5_SHORT_MAX + 1 bytes are readable there, whatever the size */
+    uint32_t size;    /* at most MD5_SHORT_MAX */
+    uint8_t *hash;    /* 16 bytes, written */
 };
 
 /* n is at most MD5_LANES. */

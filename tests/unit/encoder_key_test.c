@@ -111,12 +111,12 @@ END_TEST
 /* Every length that fits one block, in every lane, next to neighbours of other lengths. */
 START_TEST(short_hashes_side_by_side)
 {
-    char text[MD5_SHORT_MAX];
+    char text[MD5_SHORT_MAX + 1];
     uint8_t hash[MD5_LANES][16];
     uint8_t theirs[16];
     struct md5_text texts[MD5_LANES];
 
-    for (uint32_t i = 0; i < MD5_SHORT_MAX; i++)
+    for (uint32_t i = 0; i <= MD5_SHORT_MAX; i++)
         text[i] = (char)(i * 37 + 5);
     for (uint32_t first = 0; first <= MD5_SHORT_MAX; first++) {
         for (unsigned n = 1; n <= MD5_LANES; n++) {
