@@ -28,7 +28,7 @@ make_room(struct capture *c, size_t size, struct err *e)
     return 0;
 }
 
-/* The key's texts joined by '.', as the partition key is made. */
+/* The key's texts joined by '.', as the partition key is made: rows that share it share a ring. */
 static int
 key_text(struct capture *c, const struct table_def *d, const struct value *values, size_t *size,
          struct err *e)
@@ -36,16 +36,20 @@ key_text(struct capture *c, const struct table_def *d, const struct value *value
     size_t n = 0;
 
     for (uint16_t k = 0; k < d->n_key; k++) {
-        const struct value *v = &values[d->key[k]];
+        const struct column_def *column = &d->columns[d->key[k]];
+        struct value v = values[d->key[k]];
         /* Of times; decimals carry their digits, and may have more than 9. */
-        unsigned scale = v->kind == VALUE_DECIMAL ? 0 : d->columns[d->key[k]].scale;
-        size_t bound = value_text_bound(v) + 1;
+        unsigned scale = v.kind == VALUE_DECIMAL ? 0 : column->scale;
+        size_t bound = value_text_bound(&v) + 1;
 
         if (make_room(c, n + bound, e) != 0)
             return -1;
         if (k > 0)
             c->key_text[n++] = '.';
-        n += value_text(v, scale, c->key_text + n, c->key_size - n);
+        while (v.kind == VALUE_TEXT && column->is_fixed_text && v.bytes.size > 0 &&
+               v.bytes.data[v.bytes.size - 1] == ' ')
+            v.bytes.size--;
+        n += value_text(&v, scale, c->key_text + n, c->key_size - n);
     }
     *size = n;
     return 0;

@@ -161,6 +161,10 @@ gap(const struct instance *in, const struct lsn *from, const char *why, struct e
     err_set(e, ERR_GAP, "table %s.%s: changes from LSN %s to %s are lost: %s",
             in->table.def->schema, in->table.def->name, lsn_text(from, a),
             in->is_gone ? "the end" : lsn_text(&end, b), why);
+    if (in->is_gone)
+        return err_hint(e, "exclude the table by a selection rule, or enable change data capture "
+                           "for it and load anew: stop the task, remove its state directory, "
+                           "start it");
     return err_hint(e, "load the tables anew: stop the task, remove its state directory, start it; "
                        "and raise the cleanup job's retention (sys.sp_cdc_change_job @job_type = "
                        "'cleanup', @retention = minutes) so that it outlasts an outage");

@@ -546,3 +546,92 @@ def test_state_disk_full_before_the_load_ends(mssqld, fast_kinesisd, small_disk)
         loaded(p, reader, 3000)
         for v in judge_shop(mssqld, p, reader.records):
             assert v.good, v
+
+
+# ---- order of what shares a partition key --------------------------------------------------
+
+
+def test_rows_that_share_a_partition_key_keep_their_order(mssqld, fast_kinesisd):  # noqa: F811
+    """char is shown without its blanks: two rows may have one key, and so take one path."""
+    rows = [(f"{i}.1", "2", f"{i}", "1.2") for i in range(8)]
+    with source.connect(mssqld, "master") as c:
+        source.execute(c, "CREATE DATABASE shop")
+    with source.connect(mssqld, "shop") as c:
+        source.execute(c, "CREATE TABLE dbo.t (a char(9) NOT NULL, b varchar(9) NOT NULL, v int, "
+                          "PRIMARY KEY (a, b))")
+        source.execute(c, "EXEC sys.sp_cdc_enable_db")
+        source.execute(c, "EXEC sys.sp_cdc_enable_table @source_schema = N'dbo', "
+                          "@source_name = N't', @role_name = NULL")
+    with Pipeline(mssqld, fast_kinesisd, database="shop", tables=("dbo.t",), encoders=2) as p:
+        reader = StreamReader(fast_kinesisd.client(), "invoices")
+        p.start()
+        settled_checkpoints(p)
+        p.stage("weir-encoder.0").process.send_signal(signal.SIGSTOP)
+        with source.connect(mssqld, "shop") as c:
+            for a, b, x, y in rows:
+                source.execute(c, f"INSERT INTO dbo.t VALUES ('{a}', '{b}', 1)")
+                source.execute(c, f"INSERT INTO dbo.t VALUES ('{x}', '{y}', 2)")
+                source.execute(c, f"UPDATE dbo.t SET v = 3 WHERE a = '{a}'")
+        reader.wait(lambda rs: sum(r.is_data for r in rs) > 0, 30, "what encoder 1 has")
+        p.stage("weir-encoder.0").process.send_signal(signal.SIGCONT)
+        reader.wait(lambda rs: sum(r.is_data for r in rs) == 3 * len(rows), 30, "all changes")
+        assert {r.key for r in reader.records if r.is_data} == {f"{i}.1.2" for i in range(len(rows))}
+        assert not order_breaches(reader.records)
+
+
+# ---- history that is gone -----------------------------------------------------------------
+
+
+def lsns(connection, instance):
+    return [bytes(r[0]).hex() for r in source.query(
+        connection, f"SELECT [__$start_lsn] FROM cdc.[{instance}_CT] ORDER BY [__$start_lsn]")]
+
+
+def test_cleanup_overtakes_a_capture_that_stands_still(mssqld, fast_kinesisd):  # noqa: F811
+    """The range that is told holds all that was removed, and nothing that is still there."""
+    make_shop(mssqld, rows=10)
+    with Pipeline(mssqld, fast_kinesisd, database="shop", tables=("dbo.%",)) as p:
+        reader = StreamReader(fast_kinesisd.client(), "invoices")
+        p.start()
+        loaded(p, reader, 10)
+        with source.connect(mssqld, "shop") as c:
+            insert_orders(c, 500, 1)
+            reader.wait(lambda rs: any(r.operation == "insert" for r in rs), 30, "the first")
+            p.capture.process.send_signal(signal.SIGSTOP)
+            for i in range(10):
+                insert_orders(c, 1000 + i, 1)
+            all_of_them = lsns(c, "dbo_orders")[11:]
+            mark = all_of_them[6]
+            source.execute(c, "EXEC sys.sp_cdc_cleanup_change_table @capture_instance = "
+                              f"N'dbo_orders', @low_water_mark = 0x{mark}, @threshold = 5000")
+            p.capture.process.send_signal(signal.SIGCONT)
+            assert p.capture.wait(30) == 78
+        text = p.capture.log_text()
+        first, last = (lsn.replace(":", "") for lsn in re.search(
+            r"table dbo\.orders: changes from LSN (\S+) to (\S+) are lost", text).groups())
+        removed = [lsn for lsn in all_of_them if lsn < mark]
+        assert removed and first <= removed[0] and removed[-1] <= last < mark
+
+
+@pytest.mark.parametrize("statement,texts", [
+    ("DROP TABLE dbo.lines", ["dbo.lines", "exclude"]),
+    ("EXEC sys.sp_cdc_disable_table @source_schema = N'dbo', @source_name = N'lines', "
+     "@capture_instance = N'dbo_lines'", ["dbo.lines", "dropped"]),
+    ("EXEC sys.sp_cdc_disable_db", ["change data capture"]),
+])
+def test_history_taken_away_while_running(mssqld, fast_kinesisd, statement, texts):  # noqa: F811
+    make_shop(mssqld, rows=10)
+    with Pipeline(mssqld, fast_kinesisd, database="shop", tables=("dbo.%",)) as p:
+        reader = StreamReader(fast_kinesisd.client(), "invoices")
+        p.start()
+        loaded(p, reader, 10)
+        settled_checkpoints(p)
+        with source.connect(mssqld, "shop") as c:
+            source.execute(c, statement)
+            insert_orders(c, 500, 1)
+        assert p.capture.wait(30) == 78, p.capture.log_text()
+        log = p.capture.log_text()
+        for text in texts:
+            assert text in log, log
+        p.capture.log.unlink()
+        refused(p, "hint=")  # and stays down, with a remedy
