@@ -336,6 +336,12 @@ START_TEST(transactions)
                  "COMMIT"); /* the second statement fails whole, the first stays */
     expect(s, "SELECT id FROM cdc.dbo_t_CT" CT_ORDER, "1\n3\n4\n");
     expect(s, "SELECT COUNT(*) FROM t", "3\n");
+    /* The mapping row tells when the transaction began, not when it first wrote. */
+    ok(s, "BEGIN TRAN; WAITFOR DELAY '00:00:00.030'; DELETE FROM t WHERE id = 4; COMMIT");
+    expect(s,
+           "SELECT CASE WHEN DATEDIFF(millisecond, tran_begin_time, tran_end_time) >= 20 THEN "
+           "1 ELSE 0 END FROM cdc.lsn_time_mapping WHERE start_lsn = sys.fn_cdc_get_max_lsn()",
+           "1\n");
     session_close(&s);
 }
 END_TEST
