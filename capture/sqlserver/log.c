@@ -205,11 +205,15 @@ drop_empty(struct sqlserver *s, size_t *n)
     *n = kept;
 }
 
-/* k-way merge by position.  Invariant: no row is given before one with a lower position. */
+/* k-way merge by position.  Invariants: no row is given before one with a lower position; none is
+   given before the low-water mark, looked at after its page was read, says that no row is missing
+   in front of it.  A row from behind a hole would move the position over the hole. */
 static int
-merge(struct sqlserver *s, size_t n, const struct lsn *hi, size_t target, struct transaction *t,
-      const struct source_sink *sink, struct err *e)
+merge(struct sqlserver *s, size_t n, const struct lsn *lo, const struct lsn *hi, size_t target,
+      struct transaction *t, const struct source_sink *sink, struct err *e)
 {
+    if (poll_low_water(s, lo, e) != 0)
+        return -1;
     drop_empty(s, &n);
     while (n > 0) {
         const struct position *second;
@@ -222,7 +226,8 @@ merge(struct sqlserver *s, size_t n, const struct lsn *hi, size_t target, struct
                  (second == NULL || position_compare(head_of(in), second) < 0));
         if (in->next < in->page.n_rows)
             continue;
-        if (!in->is_last_page && log_page_next(s, in, hi, target, e) != 0)
+        if (!in->is_last_page &&
+            (log_page_next(s, in, hi, target, e) != 0 || poll_low_water(s, lo, e) != 0))
             return -1;
         drop_empty(s, &n);
     }
@@ -239,7 +244,7 @@ read_window(struct sqlserver *s, const struct lsn *lo, const struct lsn *hi, str
     if (find_active(s, lo, hi, &n, e) != 0)
         return -1;
     if (n == 0)
-        return 0;
+        return poll_low_water(s, lo, e); /* empty, or emptied since the poll? */
     target = PAGE_BYTES_TOTAL / n;
     if (target > PAGE_BYTES_MAX)
         target = PAGE_BYTES_MAX;
@@ -248,10 +253,7 @@ read_window(struct sqlserver *s, const struct lsn *lo, const struct lsn *hi, str
     for (size_t i = 0; i < n; i++)
         if (log_page_first(s, s->active[i], lo, hi, target, e) != 0)
             return -1;
-    if (merge(s, n, hi, target, t, sink, e) != 0)
-        return -1;
-    /* Cleanup may have run between the first check and the last page. */
-    return poll_low_water(s, lo, e);
+    return merge(s, n, lo, hi, target, t, sink, e);
 }
 
 static void
