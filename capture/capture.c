@@ -191,6 +191,23 @@ miss_table(struct capture *c, struct state_table *st, struct err *e)
                        "it and load anew: stop the task, remove its state directory, start it");
 }
 
+/* Refused now or before: what is not read while the position moves on is missing for good. */
+static int
+keep_out(struct capture *c, struct source_table *t, struct state_table *st, struct err *e)
+{
+    bool is_told = st->suspended != NULL;
+
+    if (is_told && t->refused == NULL)
+        t->refused = strdup(st->suspended);
+    else if (!is_told)
+        st->suspended = strdup(t->refused);
+    if (t->refused == NULL || st->suspended == NULL)
+        return err_set(e, ERR_NOMEM, "table %s", st->name);
+    if (!is_told && state_write(c->task, &c->state, e) != 0)
+        return -1;
+    return tables_refuse(c, t, e);
+}
+
 static int
 rejoin_tables(struct capture *c, struct source_table *const *tables, size_t n, struct err *e)
 {
@@ -207,11 +224,7 @@ rejoin_tables(struct capture *c, struct source_table *const *tables, size_t n, s
         is_new_here = t->user == NULL;
         c->engine->known(c->source, t, &st->since);
         if (t->refused != NULL || st->suspended != NULL) {
-            if (t->refused == NULL)
-                t->refused = strdup(st->suspended);
-            if (t->refused == NULL)
-                return err_set(e, ERR_NOMEM, "table %s", st->name);
-            if (tables_refuse(c, t, e) != 0)
+            if (keep_out(c, t, st, e) != 0)
                 return -1;
             continue;
         }

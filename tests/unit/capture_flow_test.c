@@ -488,6 +488,28 @@ START_TEST(refused_table_leaves_the_others)
 }
 END_TEST
 
+/* What a table went through while it was refused is not known: it stays out until loaded anew. */
+START_TEST(table_refused_for_a_time_stays_out)
+{
+    int before = fake_script.transactions;
+    int64_t last;
+
+    must_run();
+    fake_script.refuse = "h";
+    fake_script.transactions += 10;
+    must_run();
+    fake_script.refuse = NULL;
+    fake_script.transactions += 10;
+    must_run();
+    look();
+    last = FAKE_JOIN + fake_script.transactions;
+    for (int64_t id = FAKE_JOIN + 1; id <= last; id++) {
+        ck_assert_uint_eq(count(EVENT_INSERT, id, false), id <= FAKE_JOIN + before ? 1 : 0);
+        ck_assert_uint_eq(count(EVENT_INSERT, id, true), 1);
+    }
+}
+END_TEST
+
 START_TEST(other_numbers_make_a_generation)
 {
     struct checkpoint c = {.generation = 1, .shipper = 0};
@@ -613,6 +635,7 @@ main(void)
     tcase_add_test(tc, cdc_only_loads_nothing);
     tcase_add_test(tc, full_load_only_ends);
     tcase_add_test(tc, refused_table_leaves_the_others);
+    tcase_add_test(tc, table_refused_for_a_time_stays_out);
     tcase_add_test(tc, other_numbers_make_a_generation);
     tcase_add_test(tc, damaged_state);
     tcase_add_test(tc, foreign_state);
