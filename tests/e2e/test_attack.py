@@ -665,3 +665,24 @@ def test_cleanup_in_the_middle_of_a_window(mssqld, fast_kinesisd):  # noqa: F811
         assert got == list(range(1000, 1000 + len(got))) or \
             sorted(got) == list(range(1000, 1000 + len(got)))
         assert 0 < len(got) < 20000
+
+
+def test_stop_under_back_pressure_repeats_nothing(mssqld, fast_kinesisd):  # noqa: F811
+    make_shop(mssqld, rows=10)
+    with Pipeline(mssqld, fast_kinesisd, database="shop", tables=("dbo.%",), encoders=2, shippers=2,
+                  weir={"ChangeRingSize": "1MiB", "RecordRingSize": "1MiB"}) as p:
+        reader = StreamReader(fast_kinesisd.client(), "invoices")
+        p.start()
+        loaded(p, reader, 10)
+        fast_kinesisd.control(rules=[{"action": "error", "operation": "PutRecords", "status": 500}])
+        with source.connect(mssqld, "shop") as c:
+            insert_orders(c, 1000, 16000)
+        wait_until(lambda: '"backpressure"' in p.weirctl("status", p.task_file, "--json").stdout
+                   .lower(), 20, "back-pressure")
+        assert set(p.stop().values()) == {0}
+        fast_kinesisd.control(clear=True)
+        p.start()
+        wait_settled(mssqld, p, reader, 30)
+        for v in judge_shop(mssqld, p, reader.records):
+            assert v.good, v
+            assert v.repeated == 0
