@@ -24,6 +24,30 @@ START_TEST(defaults_identity_computed)
 }
 END_TEST
 
+/* Two sessions draw from one identity; what a rollback used up is given out again. */
+START_TEST(identity_is_shared)
+{
+    struct session *s = open_database();
+    static struct record r;
+    struct session *a = login("sa", "pw", "db", &r);
+
+    ck_assert_ptr_nonnull(a);
+    ok(s, "CREATE TABLE t (id int IDENTITY NOT NULL PRIMARY KEY, v int)");
+    ok(s, "INSERT INTO t(v) VALUES (1)");
+    ok(a, "INSERT INTO t(v) VALUES (2)");
+    ok(s, "INSERT INTO t(v) VALUES (3); INSERT INTO t(v) VALUES (4)");
+    ok(a, "INSERT INTO t(v) VALUES (5)");
+    expect(s, "SELECT id, v FROM t", "1|1\n2|2\n3|3\n4|4\n5|5\n");
+    ok(s, "BEGIN TRAN; INSERT INTO t(v) VALUES (6); SAVE TRAN p; INSERT INTO t(v) VALUES (7); "
+          "ROLLBACK TRAN p; INSERT INTO t(v) VALUES (8); COMMIT");
+    ok(a, "BEGIN TRAN; INSERT INTO t(v) VALUES (9); ROLLBACK");
+    ok(a, "INSERT INTO t(v) VALUES (10)");
+    expect(s, "SELECT id, v FROM t WHERE v > 5", "6|6\n7|8\n8|10\n");
+    session_close(&a);
+    session_close(&s);
+}
+END_TEST
+
 START_TEST(columns_come_and_go)
 {
     struct session *s = open_database();
@@ -122,6 +146,8 @@ START_TEST(rolled_back)
     ok(s, "ALTER TABLE t ADD v int NULL");
     expect(a, "SELECT id, v FROM t", "1|NULL\n"); /* the other session looks again */
     ok(a, "INSERT INTO t VALUES (2, 2)");
+    ok(s, "ALTER TABLE t ADD w int NULL");
+    ok(a, "ALTER TABLE t DROP COLUMN w");
     session_close(&a);
     session_close(&s);
 }
@@ -156,6 +182,7 @@ main(void)
     tcase_set_timeout(t, 40);
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, defaults_identity_computed);
+    tcase_add_test(t, identity_is_shared);
     tcase_add_test(t, columns_come_and_go);
     tcase_add_test(t, keys_and_indexes);
     tcase_add_test(t, objects);

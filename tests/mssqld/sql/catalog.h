@@ -60,7 +60,7 @@ struct table {
     sqlite3_stmt *insert;
     sqlite3_stmt *identity_update;
     int64_t identity_next;
-    bool identity_loaded;
+    uint64_t identity_turn; /* session.turn it was read in */
     struct arena arena;
     struct table *next;
 };

@@ -9,11 +9,11 @@ take_identity(struct session *s, struct table *t)
 {
     const struct column *c = &t->columns[t->identity];
 
-    if (t->identity_loaded)
+    if (t->identity_turn == s->turn)
         return 0;
     t->identity_next = session_int(s, c->seed, "SELECT v FROM d%d.sys_meta WHERE k = 'identity:%d'",
                                    t->db->id, t->object_id);
-    t->identity_loaded = true;
+    t->identity_turn = s->turn;
     return 0;
 }
 

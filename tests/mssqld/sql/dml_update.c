@@ -142,7 +142,7 @@ dml_truncate(struct run *r, struct stmt *x)
                           "Cannot truncate table '%s' because it is published for replication or "
                           "enabled for Change Data Capture.",
                           t->name);
-    t->identity_loaded = false;
+    t->identity_turn = 0;
     return session_sqlf(s, "DELETE FROM d%d.t%d; DELETE FROM d%d.sys_meta WHERE k = 'identity:%d'",
                         t->db->id, t->object_id, t->db->id, t->object_id);
 }

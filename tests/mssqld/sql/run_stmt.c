@@ -302,6 +302,7 @@ run_one(struct run *r, struct stmt *x)
 {
     struct session *s = r->s;
 
+    catalog_refresh(s);
     switch ((int)x->kind) {
     case STMT_EMPTY:
         return 0;

@@ -175,6 +175,7 @@ session_new(struct engine *g, uint16_t spid)
     CHECK(s != NULL);
     s->engine = g;
     s->spid = spid;
+    s->turn = 1;
     s->lock_timeout_ms = -1;
     s->isolation = ISO_READ_COMMITTED;
     CHECK(sqlite3_open_v2(":memory:", &s->db,

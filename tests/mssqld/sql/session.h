@@ -134,6 +134,7 @@ struct session {
     int trancount;
     bool doomed;
     bool sqlite_tx;
+    uint64_t turn; /* counts transactions: between two of them others may write; never 0 */
     bool snapshot_tx;
     bool ddl_in_tx;
     bool cdc_internal; /* statements of the engine itself: not captured, not checked */

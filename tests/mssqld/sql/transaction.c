@@ -168,6 +168,7 @@ forget(struct session *s)
 static int
 finish(struct session *s, bool commit)
 {
+    bool undone = s->sqlite_tx && !commit;
     int rc = 0;
 
     if (s->sqlite_tx) {
@@ -181,8 +182,9 @@ finish(struct session *s, bool commit)
         }
         s->sqlite_tx = false;
     }
-    if (!commit) /* identity values and the like are read again */
+    if (undone || rc != 0) /* what the catalog held may never have been */
         catalog_forget(s);
+    s->turn++;
     forget(s);
     unlock_all(s);
     return rc;
