@@ -686,3 +686,25 @@ def test_stop_under_back_pressure_repeats_nothing(mssqld, fast_kinesisd):  # noq
         for v in judge_shop(mssqld, p, reader.records):
             assert v.good, v
             assert v.repeated == 0
+
+
+def test_other_numbers_in_the_middle_of_the_load(mssqld, fast_kinesisd):  # noqa: F811
+    make_shop(mssqld, rows=3000)
+    with Pipeline(mssqld, fast_kinesisd, database="shop", tables=("dbo.%",), shippers=2,
+                  weir={"LoadChunkRows": 20}) as p:
+        reader = StreamReader(fast_kinesisd.client(), "invoices")
+        p.start()
+        loaded(p, reader, 100)
+        p.kill_all()
+        with source.connect(mssqld, "shop") as c:
+            source.execute(c, "UPDATE dbo.orders SET id = id + 5000 WHERE id % 3 = 0")
+            source.execute(c, "DELETE FROM dbo.orders WHERE id % 5 = 0")
+        with Pipeline(mssqld, fast_kinesisd, database="shop", tables=("dbo.%",), encoders=3,
+                      weir={"LoadChunkRows": 500, "RuntimeDirectory": str(p.runtime),
+                            "StateDirectory": str(p.state)}) as q:
+            q.start()
+            wait_until(lambda: '"generation": 2' in (p.state / "topology.json").read_text(), 20,
+                       "the new generation")
+            wait_settled(mssqld, p, reader, 30)
+            for v in judge_shop(mssqld, p, reader.records):
+                assert not v.lost and not v.differences, v

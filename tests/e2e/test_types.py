@@ -211,3 +211,33 @@ def test_an_update_that_leaves_the_lobs_alone_does_not_erase_them(mssqld, kinesi
                       if t[0] not in unavailable(first)}
         assert first.data == {"id": 1, "n": 7, **left_alone}
         assert names[0] in second.data and second.data[names[0]] is None
+
+
+KEYS = ["tinyint", "bigint", "decimal(38,0)", "decimal(38,38)", "money", "smallmoney", "real", "float",
+        "date", "time(7)", "datetime", "smalldatetime", "datetime2(7)", "datetimeoffset(7)", "char(8)",
+        "varchar(40)", "nchar(8)", "nvarchar(60)", "binary(4)", "varbinary(40)", "uniqueidentifier",
+        "bit"]
+
+
+def test_chunks_by_keys_of_every_type(mssqld, kinesisd):
+    """One row a chunk: each border is a literal that the server must take for the same key."""
+    kinds = [next(t for t in TYPES if t[0] == key) for key in KEYS]
+    with source.connect(mssqld, "master") as c:
+        source.execute(c, "CREATE DATABASE shop")
+    with source.connect(mssqld, "shop") as c:
+        source.execute(c, "EXEC sys.sp_cdc_enable_db")
+        for i, t in enumerate(kinds):
+            source.execute(c, f"CREATE TABLE dbo.k{i} (k {t[0]} NOT NULL PRIMARY KEY)")
+            source.execute(c, "EXEC sys.sp_cdc_enable_table @source_schema = N'dbo', "
+                              f"@source_name = N'k{i}', @role_name = NULL")
+            for sql, _ in t[1:]:
+                source.execute(c, f"INSERT INTO dbo.k{i} VALUES ({sql})")
+    with Pipeline(mssqld, kinesisd, database="shop", tables=("dbo.%",), encoders=2,
+                  weir={"LoadChunkRows": 1}, target={"IncludeNullAndEmpty": True}) as p:
+        reader = StreamReader(kinesisd.client(), "invoices")
+        p.start()
+        count = sum(len(t) - 1 for t in kinds)
+        reader.wait(lambda rs: sum(r.is_load for r in rs) >= count, 30, "the load")
+        for i, t in enumerate(kinds):
+            found = [r.data["k"] for r in reader.records if r.is_load and r.table == f"dbo.k{i}"]
+            assert sorted(map(str, found)) == sorted(str(e) for _, e in t[1:]), t[0]
