@@ -11,6 +11,9 @@ START_TEST(defaults_identity_computed)
     ok(s, "INSERT INTO t(a) VALUES (1); INSERT INTO t(b) VALUES (NULL); INSERT INTO t DEFAULT "
           "VALUES");
     expect(s, "SELECT id, a, b, c FROM t", "10|1|x|2\n15|7|NULL|14\n20|7|x|14\n");
+    ok(s, "CREATE TABLE signs (i int, m money, f float, d decimal(5,2)); INSERT INTO signs VALUES "
+          "(-1, -$2, -3E0, -4.5)");
+    expect(s, "SELECT i, m, f, d FROM signs", "-1|-20000|-3|-4.50\n");
     expect(s, "SELECT SCOPE_IDENTITY(), IDENT_CURRENT('t')", "20|20\n");
     refused(s, "INSERT INTO t(id) VALUES (99)", 544);
     refused(s, "INSERT INTO t(c) VALUES (1)", 271);

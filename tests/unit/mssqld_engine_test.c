@@ -30,6 +30,8 @@ START_TEST(expressions)
          "varchar(40))",
          "6F9619FF-8B86-D011-B42D-00C04FC964FF\n"},
         {"SELECT x FROM (VALUES (28), (20.5)) AS v(x)", "28.0\n20.5\n"},
+        {"SELECT 'y' WHERE 1 !< 1 AND 2 !< 1 AND NOT 0 !< 1 AND 1 !> 1 AND NOT 2 !> 1 AND 1 != 2",
+         "y\n"},
         {"SELECT 7 / 2, 7 % 3, -7 / 2, 1 & 3", "3|1|-3|1\n"},
         {"SELECT 'Abc' + 'd', LEN('ab  '), DATALENGTH(N'ab')", "Abcd|2|4\n"},
         {"SELECT CASE WHEN 'A' = 'a ' THEN 1 ELSE 0 END", "1\n"},

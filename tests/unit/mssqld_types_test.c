@@ -252,6 +252,8 @@ START_TEST(lossy_conversions)
         {"SELECT CAST(CAST('2024-06-01 12:34:56' AS datetime) AS time(0)), CAST(CAST('2024-06-01 "
          "12:34:56' AS datetime) AS date)",
          "0/452960000000/0|739037/0/0\n"},
+        {"SELECT CAST(258 AS varbinary(8)), CAST(CAST(2 AS smallint) AS varbinary(8))",
+         "0x00000102|0x0002\n"},
         {"SELECT CAST(CAST(258 AS int) AS varbinary(4)), CAST(0x0102 AS int)", "0x00000102|258\n"},
         {"SELECT CAST(CAST(-1 AS bigint) AS binary(8)), CAST(CAST(1 AS money) AS varbinary(8))",
          "0xFFFFFFFFFFFFFFFF|0x0000000000002710\n"},
