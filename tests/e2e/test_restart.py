@@ -14,7 +14,9 @@ from pipeline import Pipeline, wait_until
 from stream import StreamReader, judge, order_breaches
 
 SEED = int(os.environ.get("WEIR_SEED", "20221122"))
-ROWS = 50_000 * (10 if os.environ.get("WEIR_SOAK") else 1)
+SOAK = 10 if os.environ.get("WEIR_SOAK") else 1
+ROWS = 50_000 * SOAK
+KILLS = 40 * SOAK
 
 SETUP = [
     "CREATE DATABASE shop",
@@ -131,7 +133,7 @@ def test_random_kills_of_random_stages(mssqld, fast_kinesisd, encoders, shippers
         writer.start()
         kills = 0
         try:
-            while writer.is_alive() or kills < 40:
+            while writer.is_alive() or kills < KILLS:
                 victim = rng.choice(p.stages)
                 wait_until(lambda: victim.running or p.restart_dead(), 30, f"{victim.name} running")
                 time.sleep(rng.uniform(0.02, 0.3))  # the moment of death is the random part
