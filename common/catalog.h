@@ -15,11 +15,12 @@
 struct err;
 
 /* DMS's names for types, as documented for table mappings. */
-#define CATALOG_TYPES(X)                                                                           \
-    X(BOOLEAN)                                                                                     \
-    X(BYTES)                                                                                       \
-    X(DATE) X(TIME) X(DATETIME) X(INT1) X(INT2) X(INT4) X(INT8) X(NUMERIC) X(REAL4) X(REAL8)       \
-        X(STRING) X(UINT1) X(UINT2) X(UINT4) X(UINT8) X(WSTRING) X(BLOB) X(CLOB) X(NCLOB)
+/* clang-format off */
+#define CATALOG_TYPES(X) \
+    X(BOOLEAN) X(BYTES) X(DATE) X(TIME) X(DATETIME) X(INT1) X(INT2) \
+    X(INT4) X(INT8) X(NUMERIC) X(REAL4) X(REAL8) X(STRING) X(UINT1) \
+    X(UINT2) X(UINT4) X(UINT8) X(WSTRING) X(BLOB) X(CLOB) X(NCLOB)
+/* clang-format on */
 
 enum dms_type {
 #define X(name) DMS_##name,
