@@ -4,10 +4,10 @@
 #ifndef WEIR_KINESIS_CLIENT_INTERNAL_H
 #define WEIR_KINESIS_CLIENT_INTERNAL_H
 
-#include "shipper/aws/credentials.h"
-#include "shipper/aws/endpoint.h"
-#include "shipper/aws/http.h"
-#include "shipper/aws/sigv4.h"
+#include "common/aws/credentials.h"
+#include "common/aws/endpoint.h"
+#include "common/aws/http.h"
+#include "common/aws/sigv4.h"
 #include "shipper/kinesis/client.h"
 
 #include <jansson.h>

@@ -7,7 +7,7 @@
 #ifndef WEIR_KINESIS_PUT_BODY_H
 #define WEIR_KINESIS_PUT_BODY_H
 
-#include "shipper/aws/http.h"
+#include "common/aws/http.h"
 #include "shipper/kinesis/client.h"
 
 /* Appends the body to b.  stream_arn needs no escaping (aws_stream_arn_parse saw to it). */

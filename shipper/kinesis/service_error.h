@@ -7,7 +7,7 @@
 #ifndef WEIR_KINESIS_SERVICE_ERROR_H
 #define WEIR_KINESIS_SERVICE_ERROR_H
 
-#include "shipper/aws/http.h"
+#include "common/aws/http.h"
 
 struct service_error {
     char code[96];       /* "" when the answer named none */

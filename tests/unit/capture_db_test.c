@@ -1,6 +1,6 @@
 /* Every recorded answer of a foreign TDS server through DB-Library, db.c and decode.c, value by
    value; and what db.c makes of errors, silence, stops and bad logins. */
-/* uses: capture */
+/* uses: capture aws */
 #include "capture/sqlserver/arena.h"
 #include "capture/sqlserver/db.h"
 #include "capture/sqlserver/types.h"

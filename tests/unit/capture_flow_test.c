@@ -1,6 +1,6 @@
 /* Resume, skipping, routing and watermarks of capture: a scripted source against real rings, killed
    at every crash point. */
-/* uses: capture */
+/* uses: capture aws */
 /* wrap: source_engine_find */
 #include "capture/capture.h"
 #include "common/checkpoint.h"

@@ -1,5 +1,5 @@
 /* The SQL Server engine without a server: texts of statements, types, masks, the merge, gaps. */
-/* uses: capture */
+/* uses: capture aws */
 /* wrap: db_query db_result db_next db_data db_type db_columns db_int db_text */
 #include "capture/sqlserver/db.h"
 #include "capture/sqlserver/log.h"

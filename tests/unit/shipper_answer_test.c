@@ -1,4 +1,4 @@
-/* uses: shipper */
+/* uses: shipper aws */
 /* What goes out as a PutRecords body and what may come back: parsers, error table, numbers. */
 #include "shipper/kinesis/hash_key.h"
 #include "shipper/kinesis/put_answer.h"

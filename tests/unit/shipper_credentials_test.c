@@ -1,8 +1,8 @@
-/* uses: shipper */
+/* uses: shipper aws */
 /* The chain of credentials, the oddities of AWS's files, ARNs and endpoints. */
-#include "shipper/aws/credentials.h"
-#include "shipper/aws/endpoint.h"
-#include "shipper/aws/profile.h"
+#include "common/aws/credentials.h"
+#include "common/aws/endpoint.h"
+#include "common/aws/profile.h"
 
 #include "common/err.h"
 

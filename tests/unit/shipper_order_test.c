@@ -1,4 +1,4 @@
-/* uses: shipper */
+/* uses: shipper aws */
 /*
  * window and lanes against a scripted Kinesis: random partial failures, throttles, lost answers,
  * answers in any order, changing shard maps; what must hold is checked after every step.

@@ -1,6 +1,6 @@
-/* uses: shipper */
+/* uses: shipper aws */
 /* sigv4 against AWS's own vectors and against signatures made by botocore. */
-#include "shipper/aws/sigv4.h"
+#include "common/aws/sigv4.h"
 
 #include "common/clock.h"
 #include "common/err.h"

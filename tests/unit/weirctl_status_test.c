@@ -1,4 +1,4 @@
-/* uses: weirctl capture shipper */
+/* uses: weirctl capture shipper aws */
 /* The status screen and the table statistics, from snapshots made by hand and from real files. */
 #include "common/checkpoint.h"
 #include "common/clock.h"

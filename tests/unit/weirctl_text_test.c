@@ -1,4 +1,4 @@
-/* uses: weirctl capture shipper */
+/* uses: weirctl capture shipper aws */
 /* How numbers, names and records look on a terminal. */
 #include "common/clock.h"
 #include "deploy/weirctl/tail.h"

@@ -1,4 +1,4 @@
-#include "shipper/aws/http.h"
+#include "common/aws/http.h"
 
 #include "common/clock.h"
 

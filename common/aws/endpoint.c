@@ -1,4 +1,4 @@
-#include "shipper/aws/endpoint.h"
+#include "common/aws/endpoint.h"
 
 #include "common/err.h"
 

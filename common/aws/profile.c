@@ -1,4 +1,4 @@
-#include "shipper/aws/profile.h"
+#include "common/aws/profile.h"
 
 #include "common/err.h"
 #include "common/file.h"

@@ -1,4 +1,4 @@
-#include "shipper/aws/sigv4.h"
+#include "common/aws/sigv4.h"
 
 #include "common/clock.h"
 #include "common/err.h"
