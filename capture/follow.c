@@ -22,6 +22,11 @@ counter_of(enum event_operation operation)
         return TSTAT_FULL_LOAD_ROWS;
     case EVENT_CREATE_TABLE:
     case EVENT_DROP_TABLE:
+    case EVENT_RENAME_TABLE:
+    case EVENT_ADD_COLUMN:
+    case EVENT_DROP_COLUMN:
+    case EVENT_CHANGE_TYPE:
+    case EVENT_CHANGE_COLUMNS:
     default:
         return TSTAT_DDLS;
     }

@@ -18,6 +18,7 @@
 #include "common/position.h"
 #include "common/value.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -32,9 +33,25 @@ enum event_operation {
     EVENT_INSERT = 2,
     EVENT_UPDATE = 3,
     EVENT_DELETE = 4,
-    EVENT_CREATE_TABLE = 16, /* no columns: the definition itself is the message */
-    EVENT_DROP_TABLE = 17,
+    /* Control events.  The definition (table id, version) is the message; `after` holds the texts
+       named below, NULL for what is not known. */
+    EVENT_CREATE_TABLE = 16,   /* none */
+    EVENT_DROP_TABLE = 17,     /* none */
+    EVENT_RENAME_TABLE = 18,   /* old schema, old table, DDL */
+    EVENT_ADD_COLUMN = 19,     /* column, its type, DDL */
+    EVENT_DROP_COLUMN = 20,    /* column, its type, DDL */
+    EVENT_CHANGE_TYPE = 21,    /* column, old type, new type, DDL */
+    EVENT_CHANGE_COLUMNS = 22, /* DDL: something else about the columns changed */
 };
+
+/* Texts of a control event at most. */
+#define EVENT_MAX_TEXTS 4
+
+static inline bool
+event_is_control(enum event_operation operation)
+{
+    return operation >= EVENT_CREATE_TABLE;
+}
 
 struct event {
     enum event_operation operation;

@@ -438,7 +438,10 @@ static bool
 check_operation(struct cursor *c, uint32_t operation, enum event_operation *out)
 {
     const uint32_t known = 1U << EVENT_LOAD | 1U << EVENT_INSERT | 1U << EVENT_UPDATE |
-                           1U << EVENT_DELETE | 1U << EVENT_CREATE_TABLE | 1U << EVENT_DROP_TABLE;
+                           1U << EVENT_DELETE | 1U << EVENT_CREATE_TABLE | 1U << EVENT_DROP_TABLE |
+                           1U << EVENT_RENAME_TABLE | 1U << EVENT_ADD_COLUMN |
+                           1U << EVENT_DROP_COLUMN | 1U << EVENT_CHANGE_TYPE |
+                           1U << EVENT_CHANGE_COLUMNS;
 
     if (operation >= 32 || (known >> operation & 1) == 0)
         return refuse(c, "an unknown operation");

@@ -101,6 +101,8 @@ struct task {
     size_t n_selections;
     uint32_t max_full_load_sub_tasks;
     uint32_t commit_rate;
+    bool handle_source_table_dropped; /* ChangeProcessingDdlHandlingPolicy, DMS default true */
+    bool handle_source_table_altered;
     char **warnings; /* one complete sentence each */
     size_t n_warnings;
     struct weir_settings weir;

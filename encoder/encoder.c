@@ -159,7 +159,7 @@ build(struct encoder *enc, const struct job *job, uint8_t *at)
     if (job->values != NULL)
         size = message_row(&enc->writer, job->plan, &job->event, job->values, &job->key, message);
     else
-        size = message_control(&enc->writer, job->plan, job->event.operation, message);
+        size = message_control(&enc->writer, job->plan, &job->event, message);
     head.data_size = (uint32_t)size;
     memcpy(at, &head, sizeof(head));
     return before + size;
@@ -243,7 +243,7 @@ emit(struct encoder *enc, const struct job *job, struct err *e)
         return 0;
     }
     bound += job->values != NULL ? message_bound(job->plan, job->values, &job->key, job->view.len)
-                                 : message_control_bound(job->plan);
+                                 : message_control_bound(job->plan, &job->event);
     CRASH_POINT("encoder.emit.before");
     if (bound <= o->max_record) {
         if (reserve(enc, o, (uint32_t)bound, &room, e) != 0)
@@ -283,13 +283,21 @@ prepare_event(struct encoder *enc, struct job *job, struct err *e)
     enc->has_newest = true;
     if (!plan->is_selected)
         return 0;
-    job->plan = plan;
-    if (ev->operation == EVENT_CREATE_TABLE || ev->operation == EVENT_DROP_TABLE) {
+    if (event_is_control(ev->operation)) {
+        if (!message_control_is_sound(ev)) {
+            err_set(e, ERR_CORRUPT, "control event %d of table %u has other values than texts",
+                    ev->operation, ev->table_id);
+            return encoder_poison_input(enc, ENCODER_POISON_BAD_EVENT, e);
+        }
+        if (!message_is_sent(plan, ev->operation))
+            return 0;
+        job->plan = plan;
         job->key.text = plan->text + plan->control_key.text.at;
         job->key.size = plan->control_key.text.size;
         job->key.hash = plan->control_key.hash;
         return 0;
     }
+    job->plan = plan;
     job->values = message_values(ev, &n);
     if (n != plan->n_columns) {
         err_set(e, ERR_CORRUPT, "event of table %u has %u values, definition %u has %u columns",

@@ -330,6 +330,11 @@ row_of(enum event_operation operation)
     case EVENT_DELETE:
     case EVENT_CREATE_TABLE:
     case EVENT_DROP_TABLE:
+    case EVENT_RENAME_TABLE:
+    case EVENT_ADD_COLUMN:
+    case EVENT_DROP_COLUMN:
+    case EVENT_CHANGE_TYPE:
+    case EVENT_CHANGE_COLUMNS:
         break;
     }
     return PLAN_DELETE;
@@ -371,21 +376,76 @@ message_row(struct message_writer *w, const struct plan *plan, const struct even
     return (size_t)(at - buf);
 }
 
-size_t
-message_control_bound(const struct plan *plan)
+/* ---- control records ---- */
+
+static const struct plan_alter *
+alter_of(const struct plan *plan, const struct event *ev)
 {
-    return (size_t)plan->create_table.head.size + plan->create_table.tail.size +
-           plan->drop_table.head.size + plan->drop_table.tail.size + CLOCK_ISO_SIZE +
-           FRAGMENT_SLACK;
+    return ev->operation >= EVENT_RENAME_TABLE ? &plan->alters[PLAN_ALTER(ev->operation)] : NULL;
+}
+
+bool
+message_is_sent(const struct plan *plan, enum event_operation operation)
+{
+    if (operation >= EVENT_RENAME_TABLE)
+        return plan->alters[PLAN_ALTER(operation)].is_sent;
+    return operation != EVENT_DROP_TABLE || plan->is_drop_sent;
+}
+
+bool
+message_control_is_sound(const struct event *ev)
+{
+    if (ev->n_after > EVENT_MAX_TEXTS)
+        return false;
+    for (uint16_t i = 0; i < ev->n_after; i++)
+        if (ev->after[i].kind != VALUE_TEXT && ev->after[i].kind != VALUE_NULL)
+            return false;
+    return true;
 }
 
 size_t
-message_control(const struct message_writer *w, const struct plan *plan,
-                enum event_operation operation, char *buf)
+message_control_bound(const struct plan *plan, const struct event *ev)
 {
-    const struct plan_control *c =
-        operation == EVENT_CREATE_TABLE ? &plan->create_table : &plan->drop_table;
-    char *at = put_timestamp(w, fragment_put(buf, plan, c->head));
+    const struct plan_alter *a = alter_of(plan, ev);
+    size_t bound = CLOCK_ISO_SIZE + FRAGMENT_SLACK;
 
+    if (a == NULL)
+        return bound + plan->create_table.head.size + plan->create_table.tail.size +
+               plan->drop_table.head.size + plan->drop_table.tail.size;
+    bound += (size_t)plan->alter_head.size + plan->alter_details.size + a->tail.size;
+    for (uint16_t i = 0; i < ev->n_after && i < a->n_texts; i++)
+        if (ev->after[i].kind == VALUE_TEXT)
+            bound += a->texts[i].size + 1 +
+                     json_text_bound(ev->after[i].bytes.data, ev->after[i].bytes.size);
+    return bound;
+}
+
+static char *
+put_alter(const struct message_writer *w, const struct plan *p, const struct plan_alter *a,
+          const struct event *ev, char *at)
+{
+    at = fragment_put(at, p, p->alter_head);
+    for (uint16_t i = 0; i < ev->n_after && i < a->n_texts; i++) {
+        if (ev->after[i].kind != VALUE_TEXT)
+            continue;
+        at = fragment_put(at, p, a->texts[i]);
+        at = json_put_text(at, ev->after[i].bytes.data, ev->after[i].bytes.size);
+        *at++ = '"';
+    }
+    return fragment_put(put_timestamp(w, fragment_put(at, p, p->alter_details)), p, a->tail);
+}
+
+size_t
+message_control(const struct message_writer *w, const struct plan *plan, const struct event *ev,
+                char *buf)
+{
+    const struct plan_alter *a = alter_of(plan, ev);
+    const struct plan_control *c =
+        ev->operation == EVENT_CREATE_TABLE ? &plan->create_table : &plan->drop_table;
+    char *at;
+
+    if (a != NULL)
+        return (size_t)(put_alter(w, plan, a, ev, buf) - buf);
+    at = put_timestamp(w, fragment_put(buf, plan, c->head));
     return (size_t)(fragment_put(at, plan, c->tail) - buf);
 }

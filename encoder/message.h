@@ -62,10 +62,16 @@ size_t message_bound(const struct plan *plan, const struct value *values, const 
 size_t message_row(struct message_writer *w, const struct plan *plan, const struct event *ev,
                    const struct value *values, const struct key *key, char *buf);
 
-/* Room for message_control(). */
-size_t message_control_bound(const struct plan *plan);
+/* Whether the settings want the control records of an operation. */
+bool message_is_sent(const struct plan *plan, enum event_operation operation);
+
+/* Whether ev's values are what a control event may have: a few texts or NULLs. */
+bool message_control_is_sound(const struct event *ev);
+
+/* Room for message_control(); ev is a sound control event. */
+size_t message_control_bound(const struct plan *plan, const struct event *ev);
 
 size_t message_control(const struct message_writer *w, const struct plan *plan,
-                       enum event_operation operation, char *buf);
+                       const struct event *ev, char *buf);
 
 #endif

@@ -173,6 +173,37 @@ put_table_def(struct plan_text *t, const struct table_def *table)
     plan_text_close(t);
 }
 
+/* `"record-type": "control"` to the end of the message. */
+static struct fragment
+control_tail(struct plan_text *t, const struct task *task, const struct table_def *table,
+             const char *operation)
+{
+    plan_text_begin(t);
+    plan_text_raw(t, "\"");
+    plan_text_member(t, "record-type");
+    plan_text_string(t, "control");
+    plan_text_member(t, "operation");
+    plan_text_string(t, operation);
+    plan_text_member(t, "partition-key-type");
+    plan_text_string(t, "task-id");
+    if (task->target.include_partition_value) {
+        plan_text_member(t, "partition-key-value");
+        plan_text_string(t, task->identifier);
+    }
+    put_names(t, table);
+    plan_text_message_end(t);
+    return plan_text_end(t);
+}
+
+static void
+open_metadata(struct plan_text *t)
+{
+    plan_text_member(t, "metadata");
+    plan_text_open(t);
+    plan_text_member(t, "timestamp");
+    plan_text_raw(t, "\"");
+}
+
 static struct plan_control
 compile_control(struct plan_text *t, const struct task *task, const struct table_def *table,
                 const char *operation, bool has_table_def)
@@ -188,27 +219,79 @@ compile_control(struct plan_text *t, const struct task *task, const struct table
             put_table_def(t, table);
         plan_text_close(t);
     }
-    plan_text_member(t, "metadata");
-    plan_text_open(t);
-    plan_text_member(t, "timestamp");
-    plan_text_raw(t, "\"");
+    open_metadata(t);
     c.head = plan_text_end(t);
-    plan_text_begin(t);
-    plan_text_raw(t, "\"");
-    plan_text_member(t, "record-type");
-    plan_text_string(t, "control");
-    plan_text_member(t, "operation");
-    plan_text_string(t, operation);
-    plan_text_member(t, "partition-key-type");
-    plan_text_string(t, "task-id");
-    if (task->target.include_partition_value) {
-        plan_text_member(t, "partition-key-value");
-        plan_text_string(t, task->identifier);
-    }
-    put_names(t, table);
-    plan_text_message_end(t);
-    c.tail = plan_text_end(t);
+    c.tail = control_tail(t, task, table, operation);
     return c;
+}
+
+/* What each kind of change tells; the order of the texts is that of the event. */
+static const struct {
+    const char *operation;
+    const char *texts[EVENT_MAX_TEXTS];
+} alters[PLAN_ALTERS] = {
+    [PLAN_ALTER(EVENT_RENAME_TABLE)] = {"rename-table",
+                                        {"old-schema-name", "old-table-name", "ddl"}},
+    [PLAN_ALTER(EVENT_ADD_COLUMN)] = {"add-column", {"column-name", "type", "ddl"}},
+    [PLAN_ALTER(EVENT_DROP_COLUMN)] = {"drop-column", {"column-name", "type", "ddl"}},
+    [PLAN_ALTER(EVENT_CHANGE_TYPE)] = {"column-type-change",
+                                       {"column-name", "old-type", "new-type", "ddl"}},
+    [PLAN_ALTER(EVENT_CHANGE_COLUMNS)] = {"change-columns", {"ddl"}},
+};
+
+/* Which control records go out: DMS has one setting of the endpoint for all that tell of changed
+   definitions, and two of the task for whether such changes are followed at all. */
+static void
+select_controls(const struct task *task, struct plan *p)
+{
+    bool is_sent = task->target.include_table_alter_operations;
+
+    p->is_drop_sent = is_sent && task->handle_source_table_dropped;
+    for (size_t i = 0; i < PLAN_ALTERS; i++)
+        p->alters[i].is_sent = is_sent && task->handle_source_table_altered;
+}
+
+static void
+compile_alters(struct plan_text *t, const struct task *task, const struct table_def *table,
+               struct plan *p)
+{
+    p->has_details = task->target.include_control_details;
+    select_controls(task, p);
+    for (size_t i = 0; i < PLAN_ALTERS; i++) {
+        struct plan_alter *a = &p->alters[i];
+
+        plan_text_begin(t);
+        plan_text_message(t);
+        if (p->has_details) {
+            plan_text_member(t, "control");
+            plan_text_open(t);
+            put_table_def(t, table);
+            plan_text_member(t, "weir-change");
+            plan_text_open(t);
+        } else {
+            open_metadata(t);
+        }
+        if (i == 0) /* the same for all of them */
+            p->alter_head = plan_text_end(t);
+        else
+            t->size = t->start;
+        while (p->has_details && a->n_texts < EVENT_MAX_TEXTS &&
+               alters[i].texts[a->n_texts] != NULL) {
+            a->texts[a->n_texts] = member_fragment(t, alters[i].texts[a->n_texts], "\"");
+            a->n_texts++;
+        }
+        plan_text_begin(t);
+        if (p->has_details) {
+            plan_text_close(t);
+            plan_text_close(t);
+            open_metadata(t);
+        }
+        if (i == 0)
+            p->alter_details = plan_text_end(t);
+        else
+            t->size = t->start;
+        a->tail = control_tail(t, task, table, alters[i].operation);
+    }
 }
 
 /* A constant key is cut like any other. */
@@ -239,6 +322,7 @@ compile_text(struct plan_text *t, const struct task *task, const struct table_de
     p->fixed_bound = t->size + NUMBERS_BOUND + (size_t)p->n_columns * VALUE_BOUND;
     p->create_table = compile_control(t, task, table, "create-table", true);
     p->drop_table = compile_control(t, task, table, "drop-table", false);
+    compile_alters(t, task, table, p);
     p->table_key.text = schema_dot_table(t, NULL, table, "");
     hash_constant(t, &p->table_key);
     p->control_key.text = schema_dot_table(t, task->identifier, table, "");

@@ -36,6 +36,10 @@ struct fragment {
 /* The four operations that carry a row, as indexes. */
 enum plan_row { PLAN_LOAD, PLAN_INSERT, PLAN_UPDATE, PLAN_DELETE, PLAN_ROWS };
 
+/* The control operations that tell of a changed definition, as indexes. */
+#define PLAN_ALTERS           (EVENT_CHANGE_COLUMNS - EVENT_RENAME_TABLE + 1)
+#define PLAN_ALTER(operation) ((operation)-EVENT_RENAME_TABLE)
+
 struct plan_column {
     struct fragment name;   /* separator, name, colon */
     struct fragment quoted; /* the name alone */
@@ -45,6 +49,14 @@ struct plan_column {
 
 struct plan_control {
     struct fragment head; /* up to the timestamp */
+    struct fragment tail;
+};
+
+/* A control record with texts of its own, as the event brings them: members of "weir-change". */
+struct plan_alter {
+    bool is_sent; /* the settings want it */
+    uint8_t n_texts;
+    struct fragment texts[EVENT_MAX_TEXTS]; /* separator, name, colon, quote */
     struct fragment tail;
 };
 
@@ -82,6 +94,11 @@ struct plan {
     struct fragment end;
     struct plan_control create_table;
     struct plan_control drop_table;
+    bool is_drop_sent;
+    bool has_details;           /* IncludeControlDetails */
+    struct fragment alter_head; /* without details: up to the timestamp; else to the first text */
+    struct fragment alter_details; /* behind the last text, up to the timestamp */
+    struct plan_alter alters[PLAN_ALTERS];
     size_t fixed_bound; /* of a row's message without its key and the bytes of its values */
     char *text;
     struct stats_table *stats;

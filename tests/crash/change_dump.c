@@ -34,6 +34,16 @@ operation_name(enum event_operation operation)
         return "create-table";
     case EVENT_DROP_TABLE:
         return "drop-table";
+    case EVENT_RENAME_TABLE:
+        return "rename-table";
+    case EVENT_ADD_COLUMN:
+        return "add-column";
+    case EVENT_DROP_COLUMN:
+        return "drop-column";
+    case EVENT_CHANGE_TYPE:
+        return "column-type-change";
+    case EVENT_CHANGE_COLUMNS:
+        return "change-columns";
     default:
         return "unknown";
     }

@@ -63,6 +63,7 @@ plan_once(void)
         help_task(&task);
         task.target.include_transaction_details = true;
         task.target.include_partition_value = true;
+        task.target.include_control_details = true;
         must(plan_compile(&task, table, &plan, NULL) == 0, "no plan");
         catalog_table_free(&table);
     }
@@ -120,6 +121,25 @@ check_message(const struct event *ev, size_t event_size)
     free(message);
 }
 
+static void
+check_control(const struct event *ev)
+{
+    static struct message_writer w;
+    const struct plan *plan = plan_once();
+    size_t bound = message_control_bound(plan, ev);
+    char *message = malloc(bound);
+    size_t size = message_control(&w, plan, ev, message);
+    json_t *root;
+
+    must(size <= bound, "control message longer than its bound");
+    if (memmem(message, size, "\\ud", 3) == NULL) {
+        root = json_loadb(message, size, JSON_ALLOW_NUL, NULL);
+        must(root != NULL, "no JSON");
+        json_decref(root);
+    }
+    free(message);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -131,7 +151,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     check_encoding(&ev);
-    if (ev.operation != EVENT_CREATE_TABLE && ev.operation != EVENT_DROP_TABLE)
+    if (!event_is_control(ev.operation))
         check_message(&ev, size);
+    else if (message_control_is_sound(&ev))
+        check_control(&ev);
     return 0;
 }

@@ -249,7 +249,7 @@ expect_event(uint32_t encoder, const struct event *ev)
     if (ev->operation < EVENT_CREATE_TABLE)
         size = message_row(&w.writers[encoder], plan, ev, values, &key, message);
     else
-        size = message_control(&w.writers[encoder], plan, ev->operation, message);
+        size = message_control(&w.writers[encoder], plan, ev, message);
     head.data_size = (uint32_t)size;
     memcpy(record, &head, sizeof(head));
     append(&w.want[encoder][topology_shipper_of(key.hash, w.topo.shippers)],

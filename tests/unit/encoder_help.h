@@ -56,6 +56,8 @@ help_task(struct task *t)
     t->n_selections = 1;
     t->source.trim_space_in_char = true;
     t->target.message_format = FORMAT_JSON;
+    t->handle_source_table_dropped = true;
+    t->handle_source_table_altered = true;
 }
 
 struct help_column {

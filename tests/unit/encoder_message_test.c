@@ -41,10 +41,11 @@ make(const struct task *task, const struct table_def *table, const struct event 
     message_begin_batch(&w, BUILT_NS);
     if (earlier != NULL)
         message_follow(&w, earlier);
-    if (ev->operation == EVENT_CREATE_TABLE || ev->operation == EVENT_DROP_TABLE) {
-        bound = message_control_bound(plan);
+    if (event_is_control(ev->operation)) {
+        ck_assert(message_control_is_sound(ev));
+        bound = message_control_bound(plan, ev);
         memset(message, '#', bound + 64);
-        n = message_control(&w, plan, ev->operation, message);
+        n = message_control(&w, plan, ev, message);
     } else {
         ck_assert_uint_eq(n_values, plan->n_columns);
         message_follow(&w, ev);
@@ -198,6 +199,78 @@ START_TEST(controls)
     }
     catalog_table_free(&tables[0]);
     catalog_table_free(&tables[1]);
+}
+END_TEST
+
+/* What tells of a changed definition: with and without details, with DDL that is not known. */
+START_TEST(alters)
+{
+    static const struct value rename[] = {HELP_TEXT("dbo"), HELP_TEXT("bills"), HELP_NULL};
+    static const struct value add[] = {
+        HELP_TEXT("note"), HELP_TEXT("nvarchar(50)"),
+        HELP_TEXT("ALTER TABLE dbo.invoices\n  ADD [note] nvarchar(50) -- \"why\"")};
+    static const struct value type[] = {HELP_TEXT("balance"), HELP_TEXT("int"), HELP_TEXT("bigint"),
+                                        HELP_NULL};
+    static const struct value nothing[] = {HELP_NULL};
+    static const struct {
+        const char *name;
+        enum event_operation operation;
+        const struct value *values;
+        uint16_t n;
+    } changes[] = {{"rename-table", EVENT_RENAME_TABLE, rename, 3},
+                   {"add-column", EVENT_ADD_COLUMN, add, 3},
+                   {"drop-column", EVENT_DROP_COLUMN, add, 3},
+                   {"column-type-change", EVENT_CHANGE_TYPE, type, 4},
+                   {"change-columns", EVENT_CHANGE_COLUMNS, nothing, 1}};
+    struct table_def *table = help_invoices(7);
+
+    for (unsigned format = FORMAT_JSON; format <= FORMAT_JSON_UNFORMATTED; format++) {
+        for (unsigned setting = DEFAULT; setting < SETTINGS; setting += ALL) {
+            for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
+                struct event ev =
+                    help_event(changes[i].operation, 7, changes[i].values, changes[i].n);
+                struct task task;
+                char name[128];
+
+                set(&task, (enum message_format)format, (enum setting)setting);
+                (void)snprintf(name, sizeof(name), "%s.%s.%s", changes[i].name,
+                               format_names[format], setting_names[setting]);
+                check_golden(name, make(&task, table, &ev, 1, NULL));
+            }
+        }
+    }
+    catalog_table_free(&table);
+}
+END_TEST
+
+START_TEST(settings_choose_the_controls)
+{
+    static const struct {
+        bool include;
+        bool dropped;
+        bool altered;
+    } want[] = {{false, true, true}, {true, true, true}, {true, false, true}, {true, true, false}};
+    struct table_def *table = help_invoices(7);
+    struct err e = ERR_INIT;
+
+    for (size_t i = 0; i < sizeof(want) / sizeof(want[0]); i++) {
+        struct plan *plan;
+        struct task task;
+
+        help_task(&task);
+        task.target.include_table_alter_operations = want[i].include;
+        task.handle_source_table_dropped = want[i].dropped;
+        task.handle_source_table_altered = want[i].altered;
+        ck_assert_int_eq(plan_compile(&task, table, &plan, &e), 0);
+        ck_assert(message_is_sent(plan, EVENT_CREATE_TABLE));
+        ck_assert_int_eq(message_is_sent(plan, EVENT_DROP_TABLE),
+                         want[i].include && want[i].dropped);
+        for (int op = EVENT_RENAME_TABLE; op <= EVENT_CHANGE_COLUMNS; op++)
+            ck_assert_int_eq(message_is_sent(plan, (enum event_operation)op),
+                             want[i].include && want[i].altered);
+        plan_free(&plan);
+    }
+    catalog_table_free(&table);
 }
 END_TEST
 
@@ -576,6 +649,8 @@ main(void)
     tcase_set_timeout(t, 60);
     tcase_add_test(t, rows);
     tcase_add_test(t, controls);
+    tcase_add_test(t, alters);
+    tcase_add_test(t, settings_choose_the_controls);
     tcase_add_test(t, odd_rows);
     tcase_add_test(t, every_value);
     tcase_add_test(t, trim_is_a_setting);

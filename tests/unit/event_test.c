@@ -307,8 +307,15 @@ START_TEST(every_kind_against_msgpack)
     ev.commit_real_ns = INT64_MIN;
     ev.transaction_id_size = EVENT_MAX_TRANSACTION;
     check_against_msgpack(&ev);
-    ev.operation = EVENT_DROP_TABLE;
-    check_against_msgpack(&ev);
+    for (int op = EVENT_DROP_TABLE; op <= EVENT_CHANGE_COLUMNS; op++) {
+        const struct value texts[] = {{.kind = VALUE_TEXT, .bytes = {"note", 4}},
+                                      {.kind = VALUE_NULL}};
+
+        ev.operation = (enum event_operation)op;
+        ev.after = texts;
+        ev.n_after = op > EVENT_DROP_TABLE ? 2 : 0;
+        check_against_msgpack(&ev);
+    }
 }
 END_TEST
 
