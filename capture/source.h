@@ -152,9 +152,9 @@ struct source_engine {
 
     /*
      * One round: gives what the log has after `from` (a bounded part of it), then calls
-     * sink.complete.  May begin with changes at or before `from` when `from` lies inside a
-     * transaction: record numbers are counted from the transaction's first row; the sink skips what
-     * it has.  ERR_GAP, ERR_HISTORY.
+     * sink.complete.  `from` may lie inside a transaction: record numbers count from the
+     * transaction's first row all the same.  An engine that can only begin at a transaction's start
+     * gives again what came before; the sink skips what it has.  ERR_GAP, ERR_HISTORY.
      */
     int (*follow)(struct source *s, const struct position *from, const struct source_sink *sink,
                   struct source_status *status, struct err *e);

@@ -145,6 +145,22 @@ make_select_list(struct instance *in, struct err *e)
     return 0;
 }
 
+/* The change table itself where that is possible: its rows have an order that can be relied on. */
+static int
+choose_way(struct instance *in, bool has_command_id, struct err *e)
+{
+    in->by_function = !in->may_select || !has_command_id;
+    if (!in->by_function || in->may_call)
+        return 0;
+    return meta_refuse(in,
+                       in->may_select
+                           ? "its change table has no column __$command_id and the login may not "
+                             "use its function: GRANT SELECT ON SCHEMA::cdc to the login"
+                           : "the login may read neither its change table nor its function: GRANT "
+                             "SELECT ON SCHEMA::cdc to the login",
+                       e);
+}
+
 static int
 read_rows(struct sqlserver *s, struct instance *in, struct err *e)
 {
@@ -160,15 +176,33 @@ read_rows(struct sqlserver *s, struct instance *in, struct err *e)
         has_command_id = true;
     if (rc < 0 || db_result(s->db, e) < 0)
         return -1;
-    if (!has_command_id)
-        return meta_refuse(in,
-                           "its change table has no column __$command_id, without which the order "
-                           "inside a transaction is not known: install the server's updates (fix "
-                           "KB3030352 or newer) and enable change data capture for the table anew",
-                           e);
+    if (choose_way(in, has_command_id, e) != 0)
+        return -1;
     if (in->n_columns == 0)
         return meta_refuse(in, "no column of it is captured", e);
     return 0;
+}
+
+/* The object whose columns have the captured types: a login without any right on the change table
+   does not see its columns. */
+static void
+add_described(struct sql *q, const struct instance *in)
+{
+    char function[NAME_MAX_BYTES + 32];
+    struct sql name = {.text = NULL};
+
+    if (in->may_select || !in->may_call) {
+        sql_add(q, "cc.object_id");
+        return;
+    }
+    (void)snprintf(function, sizeof(function), "fn_cdc_get_all_changes_%s", in->table.instance);
+    sql_add(&name, "cdc.");
+    sql_add_name(&name, function);
+    sql_add(q, "OBJECT_ID(");
+    sql_add_string(q, name.text != NULL ? name.text : "", name.len);
+    sql_add(q, ")");
+    q->failed = q->failed || name.failed;
+    sql_free(&name);
 }
 
 int
@@ -178,11 +212,14 @@ meta_columns(struct sqlserver *s, struct instance *in, struct err *e)
 
     in->n_columns = 0;
     sql_reset(&s->q);
+    sql_add(
+        &s->q,
+        "SELECT cc.column_ordinal, cc.column_name, cc.is_computed, c.system_type_id, "
+        "c.user_type_id, c.max_length, c.precision, c.scale, c.collation_name, sc.is_nullable, "
+        "ic.key_ordinal FROM cdc.captured_columns AS cc JOIN sys.columns AS c ON c.object_id = ");
+    add_described(&s->q, in);
     sql_add(&s->q,
-            "SELECT cc.column_ordinal, cc.column_name, cc.is_computed, c.system_type_id, "
-            "c.user_type_id, c.max_length, c.precision, c.scale, c.collation_name, sc.is_nullable, "
-            "ic.key_ordinal FROM cdc.captured_columns AS cc JOIN sys.columns AS c ON c.object_id = "
-            "cc.object_id AND c.name = cc.column_name LEFT JOIN sys.columns AS sc ON sc.object_id "
+            " AND c.name = cc.column_name LEFT JOIN sys.columns AS sc ON sc.object_id "
             "= %d AND sc.column_id = cc.column_id LEFT JOIN sys.indexes AS i ON i.object_id = %d "
             "AND i.is_primary_key = 1 LEFT JOIN sys.index_columns AS ic ON ic.object_id = "
             "i.object_id AND ic.index_id = i.index_id AND ic.column_id = cc.column_id WHERE "

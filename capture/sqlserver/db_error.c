@@ -29,6 +29,7 @@ static const struct {
     {300, ERR_ACCESS, "GRANT VIEW SERVER STATE to the login"},
     {916, ERR_ACCESS, "the login is no user of the database"},
     {22981, ERR_ACCESS, "the login must be a member of the capture instance's gating role"},
+    {313, ERR_SQL, "the change function was asked outside of what it has: looked at anew"},
     {1205, ERR_SQL, "deadlock victim: tried again"},
     {1222, ERR_SQL, "lock time-out: tried again"},
     {976, ERR_CONNECT, "the replica is not readable; ApplicationIntent ReadOnly may be needed"},

@@ -11,7 +11,6 @@
 #define PAGE_BYTES_TOTAL ((size_t)16 << 20) /* of all tables that are read at once */
 #define PAGE_BYTES_MAX   ((size_t)4 << 20)
 #define PAGE_BYTES_MIN   ((size_t)64 << 10)
-#define PROBES_AT_ONCE   64
 
 /* What the merge knows of the transaction it is in. */
 struct transaction {
@@ -21,73 +20,6 @@ struct transaction {
     uint32_t records;
     uint32_t n; /* transactions so far */
 };
-
-/* ---- which tables have rows ---- */
-
-static int
-probe_some(struct sqlserver *s, const struct lsn *lo, const struct lsn *hi,
-           struct instance **candidates, size_t n, size_t *n_active, struct err *e)
-{
-    const char *text;
-    int rc;
-
-    sql_reset(&s->q);
-    for (size_t i = 0; i < n; i++) {
-        struct lsn after;
-        struct lsn last;
-
-        (void)log_clip(candidates[i], lo, hi, &after, &last);
-        sql_add(&s->q, "%sSELECT %zu AS i WHERE EXISTS (SELECT * FROM ", i > 0 ? " UNION ALL " : "",
-                i);
-        log_add_table(&s->q, candidates[i]);
-        sql_add(&s->q, " WHERE [__$start_lsn] > ");
-        sql_add_binary(&s->q, after.b, LSN_SIZE);
-        sql_add(&s->q, " AND [__$start_lsn] <= ");
-        sql_add_binary(&s->q, last.b, LSN_SIZE);
-        sql_add(&s->q, ")");
-    }
-    text = sql_text(&s->q, e);
-    if (text == NULL || db_query(s->db, text, e) != 0)
-        return err_context(e, "look for changed tables");
-    while ((rc = db_next(s->db, e)) == 1) {
-        int64_t i = db_int(s->db, 0);
-
-        if (i < 0 || (size_t)i >= n)
-            return err_set(e, ERR_PROTOCOL, "look for changed tables: table %d of %zu", (int)i, n);
-        s->active[(*n_active)++] = candidates[i];
-    }
-    return rc < 0 || db_result(s->db, e) < 0 ? err_context(e, "look for changed tables") : 0;
-}
-
-/* Fills s->active with the instances that may have rows in (lo, hi]. */
-static int
-find_active(struct sqlserver *s, const struct lsn *lo, const struct lsn *hi, size_t *n_active,
-            struct err *e)
-{
-    struct instance **candidates = calloc(s->n_instances + 1, sizeof(struct instance *));
-    struct lsn after;
-    struct lsn last;
-    size_t n = 0;
-    int rc = 0;
-
-    if (candidates == NULL)
-        return err_set(e, ERR_NOMEM, "%zu tables", s->n_instances);
-    *n_active = 0;
-    for (size_t i = 0; i < s->n_instances; i++) {
-        struct instance *in = s->instances[i];
-
-        if (in->is_known && !in->is_gone && in->change_object != 0 && in->table.refused == NULL &&
-            log_clip(in, lo, hi, &after, &last))
-            candidates[n++] = in;
-    }
-    if (n == 1)
-        s->active[(*n_active)++] = candidates[0]; /* its page tells as cheaply */
-    for (size_t i = 0; n > 1 && i < n && rc == 0; i += PROBES_AT_ONCE)
-        rc = probe_some(s, lo, hi, candidates + i, n - i < PROBES_AT_ONCE ? n - i : PROBES_AT_ONCE,
-                        n_active, e);
-    free(candidates);
-    return rc;
-}
 
 /* ---- giving rows on ---- */
 
@@ -209,10 +141,10 @@ drop_empty(struct sqlserver *s, size_t *n)
    given before the low-water mark, looked at after its page was read, says that no row is missing
    in front of it.  A row from behind a hole would move the position over the hole. */
 static int
-merge(struct sqlserver *s, size_t n, const struct lsn *lo, const struct lsn *hi, size_t target,
+merge(struct sqlserver *s, size_t n, const struct log_range *r, size_t target,
       struct transaction *t, const struct source_sink *sink, struct err *e)
 {
-    if (poll_low_water(s, lo, e) != 0)
+    if (poll_low_water(s, &r->lo, e) != 0)
         return -1;
     drop_empty(s, &n);
     while (n > 0) {
@@ -227,33 +159,53 @@ merge(struct sqlserver *s, size_t n, const struct lsn *lo, const struct lsn *hi,
         if (in->next < in->page.n_rows)
             continue;
         if (!in->is_last_page &&
-            (log_page_next(s, in, hi, target, e) != 0 || poll_low_water(s, lo, e) != 0))
+            (log_page_next(s, in, r, target, e) != 0 || poll_low_water(s, &r->lo, e) != 0))
             return -1;
         drop_empty(s, &n);
     }
     return 0;
 }
 
+/* Goes on inside a transaction: its records so far are counted on the server, not read again. */
 static int
-read_window(struct sqlserver *s, const struct lsn *lo, const struct lsn *hi, struct transaction *t,
+enter_in_the_middle(struct sqlserver *s, const struct log_range *r, struct transaction *t,
+                    struct err *e)
+{
+    struct position first = {.b = {0}};
+    uint32_t given;
+
+    if (!r->is_inside)
+        return 0;
+    if (log_count_given(s, r, &given, e) != 0)
+        return -1;
+    memcpy(first.b, r->from.start_lsn, LSN_SIZE);
+    enter_transaction(&s->window, t, &first);
+    t->records = given;
+    return 0;
+}
+
+static int
+read_window(struct sqlserver *s, const struct log_range *r, struct transaction *t,
             const struct source_sink *sink, struct err *e)
 {
     size_t target;
     size_t n;
 
-    if (find_active(s, lo, hi, &n, e) != 0)
+    if (log_find_active(s, r, &n, e) != 0)
         return -1;
     if (n == 0)
-        return poll_low_water(s, lo, e); /* empty, or emptied since the poll? */
+        return poll_low_water(s, &r->lo, e); /* empty, or emptied since the poll? */
     target = PAGE_BYTES_TOTAL / n;
     if (target > PAGE_BYTES_MAX)
         target = PAGE_BYTES_MAX;
     if (target < PAGE_BYTES_MIN)
         target = PAGE_BYTES_MIN;
     for (size_t i = 0; i < n; i++)
-        if (log_page_first(s, s->active[i], lo, hi, target, e) != 0)
+        if (log_page_first(s, s->active[i], r, target, e) != 0)
             return -1;
-    return merge(s, n, lo, hi, target, t, sink, e);
+    if (enter_in_the_middle(s, r, t, e) != 0)
+        return -1;
+    return merge(s, n, r, target, t, sink, e);
 }
 
 static void
@@ -281,17 +233,18 @@ log_follow(struct source *base, const struct position *from, const struct source
     struct transaction t = {.n = 0};
     struct position complete;
     const struct mapping *top;
-    struct lsn lo;
+    struct log_range range;
 
-    lsn_complete_of(from, &lo);
-    if (poll_window(s, from, &lo, sink, e) != 0)
+    log_range_make(from, &range);
+    if (poll_window(s, from, &range.lo, sink, e) != 0)
         return -1;
     if (s->window.n == 0) {
-        fill_status(s, &lo, 0, status);
+        fill_status(s, &range.lo, 0, status);
         return 0;
     }
     top = &s->window.map[s->window.n - 1];
-    if (read_window(s, &lo, &top->lsn, &t, sink, e) != 0)
+    range.hi = top->lsn;
+    if (read_window(s, &range, &t, sink, e) != 0)
         return -1;
     position_lsn_complete(top->lsn.b, &complete);
     fill_status(s, &top->lsn, top->commit_real_ns, status);

@@ -1,8 +1,8 @@
 /*
  * log - the two halves of following the change tables.
  *
- * log.c decides what may be read (window of LSNs, low-water mark, tables with rows) and in which
- * order it is given on; log_page.c reads pages of one change table.
+ * log.c decides what may be read (window of LSNs, low-water mark) and in which order it is given
+ * on; log_probe.c asks which tables have rows; log_page.c reads pages of one change table.
  */
 #ifndef WEIR_SQLSERVER_LOG_H
 #define WEIR_SQLSERVER_LOG_H
@@ -14,20 +14,44 @@ enum { CT_START_LSN, CT_COMMAND_ID, CT_SEQVAL, CT_OPERATION, CT_UPDATE_MASK, CT_
 
 enum { CT_DELETE = 1, CT_INSERT = 2, CT_UPDATE_BEFORE = 3, CT_UPDATE_AFTER = 4 };
 
-/* cdc.[instance_CT] */
-void log_add_table(struct sql *q, const struct instance *in);
+/* What is put in front of an instance's name. */
+#define LOG_FUNCTION "fn_cdc_get_all_changes_"
 
-/* Reads the first page of lo < LSN <= hi, clipped to the instance's own range. */
-int log_page_first(struct sqlserver *s, struct instance *in, const struct lsn *lo,
-                   const struct lsn *hi, size_t target, struct err *e);
+/* What one round reads: lo < LSN <= hi; of transaction lo + 1, when is_inside, only what comes
+   behind `from`. */
+struct log_range {
+    struct lsn lo;
+    struct lsn hi;
+    bool is_inside;
+    struct position_sqlserver from;
+};
+
+/* Everything but hi. */
+void log_range_make(const struct position *from, struct log_range *r);
+
+/* True when the instance has a part of its own in the range: after < LSN <= last. */
+bool
+log_clip(const struct instance *in, const struct log_range *r, struct lsn *after, struct lsn *last);
+
+/* True when the instance takes part in the transaction that `from` lies in. */
+bool log_is_behind(const struct instance *in, const struct log_range *r);
+
+/* What follows FROM: the change table, or its function with both bounds inclusive. */
+void log_add_rows(struct sql *q, const struct instance *in, const struct lsn *first,
+                  const struct lsn *last);
+
+/* WHERE: the rows of p's transaction up to p. */
+void log_add_upto(struct sql *q, const struct instance *in, const struct position_sqlserver *p);
+
+/* ---- log_page.c ---- */
+
+/* Reads the first page of the range. */
+int log_page_first(struct sqlserver *s, struct instance *in, const struct log_range *r,
+                   size_t target, struct err *e);
 
 /* Reads the page behind the last row of this one. */
-int log_page_next(struct sqlserver *s, struct instance *in, const struct lsn *hi, size_t target,
-                  struct err *e);
-
-/* True when the instance has a range of its own in lo < LSN <= hi; first and last are its ends. */
-bool log_clip(const struct instance *in, const struct lsn *lo, const struct lsn *hi,
-              struct lsn *after, struct lsn *last);
+int log_page_next(struct sqlserver *s, struct instance *in, const struct log_range *r,
+                  size_t target, struct err *e);
 
 /* Bit of column ordinal (from 1) in an update mask: the LAST byte holds ordinals 1 to 8. */
 bool log_mask_bit(const uint8_t *mask, size_t size, unsigned ordinal);
@@ -35,5 +59,13 @@ bool log_mask_bit(const uint8_t *mask, size_t size, unsigned ordinal);
 /* Turns the NULLs of a row that mean "not in the log" into VALUE_UNAVAILABLE. */
 void log_mark_unavailable(const struct instance *in, int operation, const uint8_t *mask,
                           size_t mask_size, struct value *values);
+
+/* ---- log_probe.c ---- */
+
+/* Fills s->active with the instances that may have rows in the range.  One round trip. */
+int log_find_active(struct sqlserver *s, const struct log_range *r, size_t *n, struct err *e);
+
+/* How many changes of the transaction that `from` lies in come up to `from`. */
+int log_count_given(struct sqlserver *s, const struct log_range *r, uint32_t *n, struct err *e);
 
 #endif

@@ -134,8 +134,9 @@ fail:
     return NULL;
 }
 
-/* A row of: schema, table, source object, change object, instance, start LSN.  The last three are
-   NULL for a table without change data capture. */
+/* A row of: schema, table, source object, change object, instance, start LSN, may the login select
+   from the change table, from its function.  All behind the third are NULL for a table without
+   change data capture. */
 static int
 take_instance(struct sqlserver *s, struct err *e)
 {
@@ -161,6 +162,8 @@ take_instance(struct sqlserver *s, struct err *e)
         in->source_object = source_object;
     }
     in->is_seen = true;
+    in->may_select = db_int(s->db, 6) != 0;
+    in->may_call = db_int(s->db, 7) != 0;
     if (change_object != 0) {
         if (!lsn_read(s->db, 5, &in->start))
             return err_set(e, ERR_PROTOCOL, "capture instance %s has no start_lsn", instance);
@@ -232,12 +235,16 @@ meta_load(struct sqlserver *s, struct err *e)
 
     for (size_t i = 0; i < s->n_instances; i++)
         s->instances[i]->is_seen = false;
-    if (db_query(s->db,
-                 "SELECT s.name, t.name, t.object_id, c.object_id, c.capture_instance, c.start_lsn "
-                 "FROM sys.tables AS t JOIN sys.schemas AS s ON s.schema_id = t.schema_id "
-                 "LEFT JOIN cdc.change_tables AS c ON c.source_object_id = t.object_id "
-                 "WHERE t.is_ms_shipped = 0",
-                 e) != 0)
+    if (db_query(
+            s->db,
+            "SELECT s.name, t.name, t.object_id, c.object_id, c.capture_instance, c.start_lsn, "
+            "HAS_PERMS_BY_NAME(N'cdc.' + QUOTENAME(c.capture_instance + N'_CT'), N'OBJECT', "
+            "N'SELECT'), HAS_PERMS_BY_NAME(N'cdc.' + QUOTENAME(N'fn_cdc_get_all_changes_' + "
+            "c.capture_instance), N'OBJECT', N'SELECT') FROM sys.tables AS t JOIN sys.schemas AS s "
+            "ON s.schema_id = t.schema_id "
+            "LEFT JOIN cdc.change_tables AS c ON c.source_object_id = t.object_id "
+            "WHERE t.is_ms_shipped = 0",
+            e) != 0)
         return err_context(e, "list the tables");
     while ((rc = db_next(s->db, e)) == 1)
         if (take_instance(s, e) != 0)

@@ -52,6 +52,9 @@ struct instance {
     bool is_known;      /* capture has been told */
     bool is_gone;       /* dropped in the source */
     bool is_seen;       /* in the list being read */
+    bool by_function;   /* changes come from cdc.fn_cdc_get_all_changes_..., without command ids */
+    bool may_select;    /* the login has SELECT on the change table */
+    bool may_call;      /* and on the function */
     uint16_t n_columns; /* of the definition */
     struct type_column *types;
     uint16_t *ordinals; /* bit of each column in __$update_mask, from 1 */

@@ -36,12 +36,13 @@ class Stage:
         self.pipeline = pipeline
         self.program = program
         self.index = index
+        self.build = BUILD
         self.name = program if index is None else f"{program}.{index}"
         self.log = pipeline.directory / f"{self.name}.log"
         self.process = None
 
     def start(self):
-        command = [str(BUILD / self.program), str(self.pipeline.task_file)]
+        command = [str(self.build / self.program), str(self.pipeline.task_file)]
         if self.index is not None:
             command += ["-i", str(self.index)]
         self.process = subprocess.Popen(command, stderr=open(self.log, "ab"),

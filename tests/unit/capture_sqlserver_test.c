@@ -433,6 +433,24 @@ follow(int from, struct err *e)
     return log_follow(&s.base, &p, &sink, &status, e);
 }
 
+/* Goes on behind (LSN, command id, seqval, operation). */
+static int
+follow_inside(int lsn, int command_id, int seqval, int operation, struct err *e)
+{
+    struct position_sqlserver p = {.command_id = command_id, .operation = (uint8_t)operation};
+    struct source_status status;
+    struct position from;
+    struct lsn l;
+
+    set_lsn(&l, lsn);
+    memcpy(p.start_lsn, l.b, LSN_SIZE);
+    set_lsn(&l, seqval);
+    memcpy(p.seqval, l.b, LSN_SIZE);
+    position_from_sqlserver(&p, &from);
+    story[0] = '\0';
+    return log_follow(&s.base, &from, &sink, &status, e);
+}
+
 /* ---- texts ---- */
 
 START_TEST(names_and_strings_are_quoted)
@@ -696,6 +714,147 @@ START_TEST(lone_half_of_an_update_is_refused)
 }
 END_TEST
 
+/* Inside a transaction nothing is read again: what was given of it is counted, all tables of it. */
+START_TEST(goes_on_inside_a_transaction)
+{
+    static const int lsns[] = {11, 12};
+    struct err e = ERR_INIT;
+    struct set *set;
+
+    answer_poll(lsns, 2, 12, 5, 5);
+    set = new_set(new_answer());
+    add_row(set, "i", 0);
+    add_row(set, "i", 1);
+    set = new_set(new_answer());
+    add_row(set, "lilimitn", 11, 7, 4, 2, 7, 1, "next");
+    (void)new_set(new_answer());
+    set = new_set(new_answer()); /* given of a, of b */
+    add_row(set, "i", 40);
+    add_row(set, "i", 2);
+    answer_low_water(5, 5);
+    ck_assert_msg(follow_inside(11, 7, 3, 4, &e) == 0, "%s", e.text);
+    ck_assert_str_eq(story, "a 11.2#43 after(1,next,null)\n"
+                            "complete 12 at 1704060000 of 1\n");
+    ck_assert_ptr_nonnull(strstr(statements[0], "m.start_lsn > 0x0000000000000000000A "));
+    ck_assert_ptr_nonnull(strstr(statements[2], "([__$command_id] = 7 AND ([__$seqval] > "));
+    ck_assert_str_eq(
+        statements[4],
+        "SELECT COUNT_BIG(*) AS n FROM cdc.[dbo_a_CT] WHERE [__$start_lsn] = "
+        "0x0000000000000000000B AND ([__$command_id] IS NULL OR [__$command_id] < 7 OR "
+        "[__$command_id] = 7 AND ([__$seqval] < 0x00000000000000000003 OR ([__$seqval] = "
+        "0x00000000000000000003 AND [__$operation] <= 4))) AND [__$operation] <> 3 UNION ALL "
+        "SELECT COUNT_BIG(*) AS n FROM cdc.[dbo_b_CT] WHERE [__$start_lsn] = "
+        "0x0000000000000000000B AND ([__$command_id] IS NULL OR [__$command_id] < 7 OR "
+        "[__$command_id] = 7 AND ([__$seqval] < 0x00000000000000000003 OR ([__$seqval] = "
+        "0x00000000000000000003 AND [__$operation] <= 4))) AND [__$operation] <> 3");
+}
+END_TEST
+
+/* ---- the function ---- */
+
+START_TEST(function_rows_come_first_in_their_transaction)
+{
+    static const int lsns[] = {11, 12};
+    struct err e = ERR_INIT;
+    struct set *set;
+
+    s.instances[1]->by_function = true;
+    answer_poll(lsns, 2, 12, 5, 5);
+    set = new_set(new_answer());
+    add_row(set, "i", 0);
+    add_row(set, "i", 1);
+    set = new_set(new_answer());
+    add_row(set, "lilimitn", 11, 1, 1, 2, 7, 1, "one");
+    set = new_set(new_answer()); /* b, full */
+    add_row(set, "lnlimitn", 11, 9, 1, 7, 8, "x");
+    add_row(set, "lnlimitn", 11, 9, 2, 7, 9, "y");
+    add_row(set, "lnlimitn", 12, 1, 2, 7, 8, "z");
+    add_row(set, "lnlimitn", 12, 2, 2, 7, 10, "z");
+    answer_low_water(5, 5);
+    (void)new_set(new_answer());
+    answer_low_water(5, 5);
+    ck_assert_msg(follow(10, &e) == 0, "%s", e.text);
+    ck_assert_str_eq(story, "b 11.1#1 before(8,x,null)\n"
+                            "b 11.2#2 after(9,y,null)\n"
+                            "a 11.2#3 after(1,one,null)\n"
+                            "b 12.2#1 after(8,z,null)\n"
+                            "b 12.2#2 after(10,z,null)\n"
+                            "complete 12 at 1704060000 of 2\n");
+    ck_assert_ptr_nonnull(strstr(statements[1],
+                                 "SELECT 1 AS i WHERE EXISTS (SELECT * FROM "
+                                 "cdc.[fn_cdc_get_all_changes_dbo_b](0x0000000000000000000B, "
+                                 "0x0000000000000000000C, N''all update old'')"));
+    ck_assert_str_eq(
+        statements[3],
+        "SELECT TOP (4) [__$start_lsn], CONVERT(int, NULL), [__$seqval], [__$operation], "
+        "[__$update_mask], [id], CONVERT(varbinary(8000), [v]]x]), CONVERT(varbinary(max), [big]) "
+        "FROM cdc.[fn_cdc_get_all_changes_dbo_b](0x0000000000000000000B, 0x0000000000000000000C, "
+        "N'all update old') ORDER BY [__$start_lsn], [__$seqval], [__$operation]");
+    ck_assert_ptr_nonnull(strstr(
+        statements[5], "(0x0000000000000000000C, 0x0000000000000000000C, N'all update old') WHERE "
+                       "([__$start_lsn] IS NULL OR [__$start_lsn] > 0x0000000000000000000C OR "
+                       "([__$start_lsn] = 0x0000000000000000000C AND ([__$seqval] > "
+                       "0x00000000000000000002 OR ([__$seqval] = 0x00000000000000000002 AND "
+                       "[__$operation] > 2)))) ORDER BY "));
+}
+END_TEST
+
+/* Where a row with a command id was given, all that a function has of the transaction was. */
+START_TEST(function_is_asked_behind_a_half_read_transaction)
+{
+    static const int lsns[] = {11, 12};
+    struct err e = ERR_INIT;
+
+    keep_table_a();
+    s.instances[0]->by_function = true;
+    answer_poll(lsns, 2, 12, 5, -1);
+    (void)new_set(new_answer());
+    add_row(new_set(new_answer()), "i", 3);
+    add_row(new_set(new_answer()), "il", 1, 5);
+    ck_assert_msg(follow_inside(11, 7, 3, 4, &e) == 0, "%s", e.text);
+    ck_assert_ptr_nonnull(strstr(statements[1], "(0x0000000000000000000C, 0x0000000000000000000C"));
+    ck_assert_ptr_nonnull(strstr(statements[2], "(0x0000000000000000000B, 0x0000000000000000000B"));
+    ck_assert_ptr_null(strstr(statements[2], "seqval"));
+}
+END_TEST
+
+/* The row of NULLs is a refusal, not a change and not nothing. */
+START_TEST(refusal_of_the_function_is_an_error)
+{
+    static const int lsns[] = {11};
+    struct err e = ERR_INIT;
+
+    keep_table_a();
+    s.instances[0]->by_function = true;
+    answer_poll(lsns, 1, 11, 5, -1);
+    add_row(new_set(new_answer()), "nnnnnnnn");
+    ck_assert_int_eq(follow(10, &e), -1);
+    ck_assert_int_eq(e.code, ERR_ACCESS);
+    ck_assert_ptr_nonnull(strstr(e.text, "dbo_a"));
+    ck_assert_ptr_nonnull(strstr(e.hint, "gating role"));
+}
+END_TEST
+
+/* Nobody can tell such rows apart after a restart: the table stops, it does not lose one. */
+START_TEST(rows_without_a_place_of_their_own_suspend_the_table)
+{
+    static const int lsns[] = {11};
+    struct err e = ERR_INIT;
+    struct set *set;
+
+    keep_table_a();
+    s.instances[0]->by_function = true;
+    answer_poll(lsns, 1, 11, 5, -1);
+    set = new_set(new_answer());
+    add_row(set, "lnlimitn", 11, 9, 1, 7, 8, "x");
+    add_row(set, "lnlimitn", 11, 9, 1, 7, 9, "y");
+    ck_assert_int_eq(follow(10, &e), -1);
+    ck_assert_int_eq(e.code, ERR_DATA);
+    ck_assert_ptr_nonnull(s.instances[0]->table.refused);
+    ck_assert_str_eq(story, "");
+}
+END_TEST
+
 /* Dummy rows move the position although no table changed. */
 START_TEST(idle_log_moves_on)
 {
@@ -869,6 +1028,11 @@ main(void)
     tcase_add_test(tc, merge_is_in_commit_order);
     tcase_add_test(tc, pages_keep_updates_whole);
     tcase_add_test(tc, lone_half_of_an_update_is_refused);
+    tcase_add_test(tc, goes_on_inside_a_transaction);
+    tcase_add_test(tc, function_rows_come_first_in_their_transaction);
+    tcase_add_test(tc, function_is_asked_behind_a_half_read_transaction);
+    tcase_add_test(tc, refusal_of_the_function_is_an_error);
+    tcase_add_test(tc, rows_without_a_place_of_their_own_suspend_the_table);
     tcase_add_test(tc, idle_log_moves_on);
     tcase_add_test(tc, cleanup_that_overtook_is_a_gap);
     tcase_add_test(tc, cleanup_between_pages_is_a_gap);
