@@ -6,9 +6,14 @@
  * above 10 is latched here, and db_next() and db_result() fail while one is latched.  After any
  * failure the connection is unusable: close it.
  *
- * Blocking: every call but db_data(); bounded by the login and query time-outs, ended within a
- * second of stop_fd becoming readable.  Thread use: one connection belongs to one thread; db_open()
- * calls must not overlap (DB-Library's settings are process-wide).
+ * Time: a login takes ConnectionTimeout in all; a statement's first row ExecuteTimeout in all, each
+ * further row as much, whatever the server sends meanwhile.  A peer that vanished is noticed within
+ * half a minute, also between statements.
+ *
+ * Blocking: every call but db_data(), bounded as above, ended within about a second of stop_fd
+ * becoming readable.  Thread use: any number of connections, opened and used from any threads at
+ * the same time; one connection belongs to one thread at a time (struct db holds no lock), and
+ * beat() is called by that thread.
  */
 #ifndef WEIR_SQLSERVER_DB_H
 #define WEIR_SQLSERVER_DB_H

@@ -81,6 +81,12 @@ db_error_is_server(const struct db_error *d)
     return d->server != 0;
 }
 
+bool
+db_error_is_unreachable(const struct db_error *d)
+{
+    return d->server == 0 && d->client == SYBECONN;
+}
+
 const char *
 db_error_text(const struct db_error *d)
 {

@@ -24,6 +24,8 @@ void db_error_client(struct db_error *d, int number, const char *text);
 
 bool db_error_is_set(const struct db_error *d);
 bool db_error_is_server(const struct db_error *d);
+/* DB-Library found nobody at the address, or not in the time it gave itself. */
+bool db_error_is_unreachable(const struct db_error *d);
 const char *db_error_text(const struct db_error *d);
 
 /* Fills e: code by the number's meaning, the server's words in the text, a remedy where there is

@@ -1,46 +1,112 @@
 #include "capture/sqlserver/db_reach.h"
 
+#include "common/clock.h"
 #include "common/err.h"
 
 #include <errno.h>
 #include <netdb.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* 0, or the errno of the connection attempt. */
-static int
-try_address(const struct addrinfo *ai, uint32_t timeout_s)
-{
-    struct pollfd p = {.events = POLLOUT};
-    socklen_t size = sizeof(int);
-    int error = 0;
+#define ADDRESSES_MAX 16
 
-    p.fd = socket(ai->ai_family, ai->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, ai->ai_protocol);
-    if (p.fd < 0)
-        return errno;
-    if (connect(p.fd, ai->ai_addr, ai->ai_addrlen) != 0) {
-        if (errno != EINPROGRESS)
-            error = errno;
-        else if (poll(&p, 1, (int)timeout_s * 1000) <= 0)
-            error = ETIMEDOUT;
-        else if (getsockopt(p.fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0)
-            error = errno;
+/* The addresses of a name, tried all at once, as the library does. */
+struct attempt {
+    struct pollfd fds[ADDRESSES_MAX + 1]; /* the last one is stop_fd */
+    nfds_t n;
+    int error; /* errno of the last one that failed */
+};
+
+static void
+begin(struct attempt *a, const struct addrinfo *list)
+{
+    for (const struct addrinfo *ai = list; ai != NULL && a->n < ADDRESSES_MAX; ai = ai->ai_next) {
+        int fd =
+            socket(ai->ai_family, ai->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, ai->ai_protocol);
+
+        if (fd >= 0 && (connect(fd, ai->ai_addr, ai->ai_addrlen) == 0 || errno == EINPROGRESS)) {
+            a->fds[a->n++] = (struct pollfd){.fd = fd, .events = POLLOUT};
+            continue;
+        }
+        a->error = errno;
+        if (fd >= 0)
+            (void)close(fd);
     }
-    (void)close(p.fd);
-    return error;
+}
+
+static void
+drop(struct attempt *a, nfds_t i)
+{
+    (void)close(a->fds[i].fd);
+    a->fds[i] = a->fds[--a->n];
+}
+
+/* True when one is connected; forgets those that failed. */
+static bool
+look(struct attempt *a)
+{
+    for (nfds_t i = a->n; i-- > 0;) {
+        socklen_t size = sizeof(int);
+        int error = 0;
+
+        if (a->fds[i].revents == 0)
+            continue;
+        if (getsockopt(a->fds[i].fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0)
+            error = errno;
+        if (error == 0)
+            return true;
+        a->error = error;
+        drop(a, i);
+    }
+    return false;
+}
+
+/* 0, -1 = stopped, or the errno that says why no address answers. */
+static int
+await(struct attempt *a, int64_t end_ns, int stop_fd)
+{
+    while (a->n > 0) {
+        int64_t left_ms = (end_ns - clock_mono_ns()) / NS_PER_MS;
+
+        a->fds[a->n] = (struct pollfd){.fd = stop_fd, .events = POLLIN};
+        if (left_ms <= 0)
+            return ETIMEDOUT;
+        if (poll(a->fds, a->n + 1, (int)left_ms) < 0 && errno != EINTR)
+            return errno;
+        if (a->fds[a->n].revents != 0)
+            return -1;
+        if (look(a))
+            return 0;
+    }
+    return a->error;
+}
+
+static int
+try_addresses(const struct addrinfo *list, uint32_t timeout_s, int stop_fd)
+{
+    int64_t end_ns = clock_mono_ns() + (int64_t)timeout_s * NS_PER_S;
+    struct attempt a = {.n = 0, .error = EADDRNOTAVAIL};
+    int rc;
+
+    begin(&a, list);
+    rc = await(&a, end_ns, stop_fd);
+    while (a.n > 0)
+        drop(&a, a.n - 1);
+    return rc;
 }
 
 int
-db_reach(const char *host, uint16_t port, uint32_t timeout_s, struct err *e)
+db_reach(const char *host, uint16_t port, uint32_t timeout_s, int stop_fd, struct err *e)
 {
     const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
     struct addrinfo *list = NULL;
     char service[8];
     char why[128];
-    int error = 0;
+    int error;
     int rc;
 
     (void)snprintf(service, sizeof(service), "%u", port);
@@ -49,14 +115,12 @@ db_reach(const char *host, uint16_t port, uint32_t timeout_s, struct err *e)
         err_set(e, ERR_CONNECT, "the name %s cannot be resolved: %s", host, gai_strerror(rc));
         return err_hint(e, "check SourceEndpoint.ServerName and the resolver of this host");
     }
-    for (const struct addrinfo *ai = list; ai != NULL; ai = ai->ai_next) {
-        error = try_address(ai, timeout_s);
-        if (error == 0)
-            break;
-    }
+    error = try_addresses(list, timeout_s, stop_fd);
     freeaddrinfo(list);
     if (error == 0)
         return 0;
+    if (error < 0)
+        return err_set(e, ERR_STOPPED, "connect to %s port %u: stopped", host, port);
     if (error == ETIMEDOUT) {
         err_set(e, ERR_TIMEOUT, "no answer from %s port %u within %u s", host, port, timeout_s);
         return err_hint(e, "a firewall or security group may drop the packets");

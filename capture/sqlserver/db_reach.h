@@ -8,8 +8,9 @@
 
 struct err;
 
-/* Resolves host and opens a TCP connection, with a time-out.  0 = that much works; -1 with
-   ERR_CONNECT or ERR_TIMEOUT naming the step that does not. */
-int db_reach(const char *host, uint16_t port, uint32_t timeout_s, struct err *e);
+/* Resolves host and opens a TCP connection to one of its addresses, within timeout_s in all.
+   0 = that much works; -1 with ERR_CONNECT or ERR_TIMEOUT naming the step that does not, or
+   ERR_STOPPED as soon as stop_fd (-1 = none) is readable. */
+int db_reach(const char *host, uint16_t port, uint32_t timeout_s, int stop_fd, struct err *e);
 
 #endif

@@ -4,12 +4,14 @@
 #include "capture/sqlserver/arena.h"
 #include "capture/sqlserver/db.h"
 #include "capture/sqlserver/types.h"
+#include "common/clock.h"
 #include "common/err.h"
 #include "common/task.h"
 #include "tests/unit/capture_replay.h"
 
 #include <dirent.h>
 #include <math.h>
+#include <netinet/tcp.h>
 #include <openssl/sha.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
@@ -331,7 +333,7 @@ START_TEST(silence_times_out)
     struct db *d;
     struct err e = ERR_INIT;
 
-    endpoint.query_timeout_s = 2;
+    endpoint.query_timeout_s = 1;
     d = must_open();
     server.hangs = true;
     ck_assert_int_eq(db_query(d, "SELECT 1", &e), -1);
@@ -359,6 +361,162 @@ START_TEST(stop_ends_a_wait)
     ck_assert_int_eq(db_query(d, "SELECT 1", &e), -1); /* the check's own time-out guards */
     ck_assert_int_eq(e.code, ERR_STOPPED);
     ck_assert_int_eq(pthread_join(t, NULL), 0);
+    db_close(&d);
+}
+END_TEST
+
+/* ---- time ---- */
+
+static int64_t
+seconds_since(int64_t begin_ns)
+{
+    return (clock_mono_ns() - begin_ns) / NS_PER_S;
+}
+
+static void
+stop_soon(pthread_t *t)
+{
+    ck_assert_int_eq(pthread_create(t, NULL, ask_stop, NULL), 0);
+}
+
+START_TEST(stop_ends_a_login)
+{
+    int64_t begin_ns = clock_mono_ns();
+    struct db *d = NULL;
+    struct err e = ERR_INIT;
+    pthread_t t;
+
+    endpoint.login_timeout_s = 25;
+    atomic_store(&server.mute, true);
+    stop_soon(&t);
+    ck_assert_int_eq(try_open(&d, &e), -1);
+    ck_assert_int_eq(e.code, ERR_STOPPED);
+    ck_assert_int_lt(seconds_since(begin_ns), 4);
+    ck_assert_int_eq(pthread_join(t, NULL), 0);
+}
+END_TEST
+
+START_TEST(silent_login_times_out)
+{
+    int64_t begin_ns = clock_mono_ns();
+    struct db *d = NULL;
+    struct err e = ERR_INIT;
+
+    endpoint.login_timeout_s = 1;
+    atomic_store(&server.mute, true);
+    ck_assert_int_eq(try_open(&d, &e), -1);
+    ck_assert_msg(e.code == ERR_TIMEOUT, "%s", e.text);
+    ck_assert_ptr_nonnull(strstr(e.text, "has not let weir in after 1 s"));
+    ck_assert_int_ge(seconds_since(begin_ns), 1);
+    ck_assert_int_lt(seconds_since(begin_ns), 5);
+}
+END_TEST
+
+/* Never silent for a second, so DB-Library would wait for minutes. */
+START_TEST(dripping_login_times_out)
+{
+    int64_t begin_ns = clock_mono_ns();
+    struct db *d = NULL;
+    struct err e = ERR_INIT;
+
+    endpoint.login_timeout_s = 1;
+    atomic_store(&server.drip_ms, 300);
+    ck_assert_int_eq(try_open(&d, &e), -1);
+    ck_assert_msg(e.code == ERR_TIMEOUT, "%s", e.text);
+    ck_assert_int_lt(seconds_since(begin_ns), 7);
+    atomic_store(&server.drip_ms, 0); /* lets the one left alone end before the server does */
+}
+END_TEST
+
+static const char one_row[] = "0401002900000100810100000000000800380269006400d101000000fd1000c10001"
+                              "00000000000000";
+
+START_TEST(dripping_rows_time_out)
+{
+    int64_t begin_ns;
+    struct db *d;
+    struct err e = ERR_INIT;
+
+    endpoint.query_timeout_s = 1;
+    d = must_open();
+    replay_answer(&server, one_row);
+    atomic_store(&server.drip_ms, 200);
+    begin_ns = clock_mono_ns();
+    ck_assert_int_eq(db_run(d, "SELECT 1", &e), -1);
+    ck_assert_msg(e.code == ERR_TIMEOUT, "%s", e.text);
+    ck_assert_int_lt(seconds_since(begin_ns), 5);
+    db_close(&d);
+}
+END_TEST
+
+START_TEST(stop_ends_dripping_rows)
+{
+    int64_t begin_ns;
+    struct db *d = must_open();
+    struct err e = ERR_INIT;
+    pthread_t t;
+
+    replay_answer(&server, one_row);
+    atomic_store(&server.drip_ms, 200);
+    begin_ns = clock_mono_ns();
+    stop_soon(&t);
+    ck_assert_int_eq(db_run(d, "SELECT 1", &e), -1);
+    ck_assert_msg(e.code == ERR_STOPPED, "%s", e.text);
+    ck_assert_int_lt(seconds_since(begin_ns), 5);
+    ck_assert_int_eq(pthread_join(t, NULL), 0);
+    db_close(&d);
+}
+END_TEST
+
+START_TEST(connection_ended_while_idle)
+{
+    struct db *d = must_open();
+    struct err e = ERR_INIT;
+
+    replay_answer(&server, one_row);
+    atomic_store(&server.leaves, true);
+    ck_assert_int_eq(db_run(d, "SELECT 1", &e), 0);
+    while (atomic_load(&server.serving) > 0)
+        (void)sched_yield();
+    ck_assert_int_eq(db_run(d, "SELECT 1", &e), -1);
+    ck_assert_int_eq(e.code, ERR_CONNECT);
+    ck_assert_ptr_nonnull(strstr(e.text, "while it was idle"));
+    db_close(&d);
+}
+END_TEST
+
+static int
+option_of(int fd, int level, int option)
+{
+    int value = -1;
+    socklen_t size = sizeof(value);
+
+    ck_assert_int_eq(getsockopt(fd, level, option, &value, &size), 0);
+    return value;
+}
+
+/* The sockets of this process that lead to the server. */
+START_TEST(vanished_peers_are_noticed)
+{
+    struct db *d = must_open();
+    unsigned found = 0;
+
+    for (int fd = 3; fd < 256; fd++) {
+        struct sockaddr_in peer = {.sin_port = 0};
+        socklen_t size = sizeof(peer);
+
+        if (getpeername(fd, (struct sockaddr *)&peer, &size) != 0 ||
+            ntohs(peer.sin_port) != server.port)
+            continue;
+        found++;
+        ck_assert_int_eq(option_of(fd, SOL_SOCKET, SO_KEEPALIVE), 1);
+        ck_assert_int_le(option_of(fd, IPPROTO_TCP, TCP_KEEPIDLE), 30);
+        ck_assert_int_le(option_of(fd, IPPROTO_TCP, TCP_KEEPINTVL) *
+                             option_of(fd, IPPROTO_TCP, TCP_KEEPCNT),
+                         30);
+        ck_assert_int_eq(option_of(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), 30000);
+    }
+    ck_assert_uint_ge(found, 1);
     db_close(&d);
 }
 END_TEST
@@ -393,6 +551,13 @@ main(void)
     tcase_add_test(tc, other_database_is_refused);
     tcase_add_test(tc, silence_times_out);
     tcase_add_test(tc, stop_ends_a_wait);
+    tcase_add_test(tc, stop_ends_a_login);
+    tcase_add_test(tc, silent_login_times_out);
+    tcase_add_test(tc, dripping_login_times_out);
+    tcase_add_test(tc, dripping_rows_time_out);
+    tcase_add_test(tc, stop_ends_dripping_rows);
+    tcase_add_test(tc, connection_ended_while_idle);
+    tcase_add_test(tc, vanished_peers_are_noticed);
     tcase_add_test(tc, no_file_stays_behind);
     suite_add_tcase(suite, tc);
     runner = srunner_create(suite);

@@ -1,5 +1,5 @@
 /*
- * capture_replay - a TDS server of recorded answers, one thread, for DB-Library to talk to.
+ * capture_replay - a TDS server of recorded answers, a thread a connection, for DB-Library to talk to.
  *
  * It answers PRELOGIN and LOGIN7 with the recorded ones, the session's first batches (SET ...,
  * DB_NAME()) by itself, and every other batch with the answer set by replay_answer().
@@ -12,6 +12,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/socket.h>
@@ -29,6 +30,10 @@ struct replay {
     struct bytes answer;
     bool hangs;                  /* answers no further batch */
     bool refuses;                /* answers the login with `answer` */
+    atomic_bool mute;            /* says nothing at all, not even to PRELOGIN */
+    atomic_bool leaves;          /* ends each connection after its next answer to a batch */
+    atomic_uint drip_ms;         /* pause after each byte of what it sends; 0 = none */
+    atomic_uint serving;         /* connections */
     char batch[REPLAY_TEXT_MAX]; /* the last batch that got the answer, ASCII */
 };
 
@@ -47,13 +52,16 @@ replay_read(int fd, uint8_t *data, size_t size)
 }
 
 static inline bool
-replay_write(int fd, const uint8_t *data, size_t size)
+replay_write(struct replay *r, int fd, const uint8_t *data, size_t size)
 {
     while (size > 0) {
-        ssize_t n = send(fd, data, size, MSG_NOSIGNAL);
+        unsigned pause_ms = atomic_load(&r->drip_ms);
+        ssize_t n = send(fd, data, pause_ms > 0 ? 1 : size, MSG_NOSIGNAL);
 
         if (n <= 0)
             return false;
+        if (pause_ms > 0)
+            (void)usleep(pause_ms * 1000);
         data += n;
         size -= (size_t)n;
     }
@@ -86,16 +94,16 @@ replay_message(int fd, char *text)
 }
 
 static inline bool
-replay_done(int fd, uint8_t status)
+replay_done(struct replay *r, int fd, uint8_t status)
 {
     const uint8_t done[] = {4, 1, 0, 21, 0, 0, 1, 0, 0xFD, status, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
 
-    return replay_write(fd, done, sizeof(done));
+    return replay_write(r, fd, done, sizeof(done));
 }
 
 /* DB_NAME() = N'shop'. */
 static inline bool
-replay_database(int fd)
+replay_database(struct replay *r, int fd)
 {
     static const uint8_t answer[] = {4, 1,   0, 58,   0, 0,   1, 0,   0x81, 1,    0,    0, 0,    0,
                                      0, 9,   0, 0xE7, 0, 1,   9, 4,   0xD0, 0,    0x34, 0, 0xD1, 8,
@@ -105,7 +113,7 @@ replay_database(int fd)
 
     memcpy(copy, answer, sizeof(copy));
     copy[3] = (uint8_t)sizeof(copy);
-    return replay_write(fd, copy, sizeof(copy));
+    return replay_write(r, fd, copy, sizeof(copy));
 }
 
 static inline bool
@@ -114,12 +122,12 @@ replay_batch(struct replay *r, int fd, const char *text)
     bool ok;
 
     if (strncmp(text, "SET ", 4) == 0 || strncmp(text, "set ", 4) == 0)
-        return replay_done(fd, 0);
+        return replay_done(r, fd, 0);
     if (strcmp(text, "SELECT DB_NAME()") == 0)
-        return replay_database(fd);
+        return replay_database(r, fd);
     pthread_mutex_lock(&r->lock);
     (void)snprintf(r->batch, sizeof(r->batch), "%s", text);
-    ok = r->hangs || replay_write(fd, r->answer.data, r->answer.size);
+    ok = r->hangs || replay_write(r, fd, r->answer.data, r->answer.size);
     pthread_mutex_unlock(&r->lock);
     return ok;
 }
@@ -133,17 +141,17 @@ replay_serve(struct replay *r, int fd)
     while (ok) {
         switch (replay_message(fd, text)) {
         case 0x12:
-            ok = replay_write(fd, r->prelogin.data, r->prelogin.size);
+            ok = atomic_load(&r->mute) || replay_write(r, fd, r->prelogin.data, r->prelogin.size);
             break;
         case 0x10:
-            ok = r->refuses ? replay_write(fd, r->answer.data, r->answer.size)
-                            : replay_write(fd, r->login.data, r->login.size);
+            ok = r->refuses ? replay_write(r, fd, r->answer.data, r->answer.size)
+                            : replay_write(r, fd, r->login.data, r->login.size);
             break;
         case 0x06:
-            ok = replay_done(fd, 0x20);
+            ok = replay_done(r, fd, 0x20);
             break;
         case 0x01:
-            ok = replay_batch(r, fd, text);
+            ok = replay_batch(r, fd, text) && !atomic_load(&r->leaves);
             break;
         default:
             ok = false;
@@ -153,14 +161,38 @@ replay_serve(struct replay *r, int fd)
     (void)close(fd);
 }
 
+struct replay_client {
+    struct replay *server;
+    int fd;
+};
+
+static inline void *
+replay_client_run(void *arg)
+{
+    struct replay_client c = *(struct replay_client *)arg;
+
+    free(arg);
+    replay_serve(c.server, c.fd);
+    (void)atomic_fetch_sub(&c.server->serving, 1);
+    return NULL;
+}
+
 static inline void *
 replay_run(void *arg)
 {
     struct replay *r = arg;
     int fd;
 
-    while ((fd = accept(r->listener, NULL, NULL)) >= 0)
-        replay_serve(r, fd);
+    while ((fd = accept(r->listener, NULL, NULL)) >= 0) {
+        struct replay_client *c = malloc(sizeof(*c));
+        pthread_t t;
+
+        ck_assert_ptr_nonnull(c);
+        *c = (struct replay_client){.server = r, .fd = fd};
+        (void)atomic_fetch_add(&r->serving, 1);
+        ck_assert_int_eq(pthread_create(&t, NULL, replay_client_run, c), 0);
+        ck_assert_int_eq(pthread_detach(t), 0);
+    }
     return NULL;
 }
 
@@ -218,6 +250,8 @@ replay_stop(struct replay *r)
 {
     (void)shutdown(r->listener, SHUT_RDWR);
     ck_assert_int_eq(pthread_join(r->thread, NULL), 0);
+    while (atomic_load(&r->serving) > 0)
+        (void)sched_yield();
     (void)close(r->listener);
     free(r->prelogin.data);
     free(r->login.data);
