@@ -179,16 +179,23 @@ leave_out(struct capture *c, struct state_table *st, struct err *e)
 static int
 miss_table(struct capture *c, struct state_table *st, struct err *e)
 {
+    struct source_gap gap = {.why = "its capture instance is gone", .remedy = ""};
+    struct err why = ERR_INIT;
+
     if (st->suspended != NULL || is_replaced(c, st))
         return 0;
     if (!task_selects(c->task, st->schema, st->name, true))
         return leave_out(c, st, e);
-    err_set(e, ERR_GAP,
-            "table %s.%s: its capture instance %s is gone, and with it the changes that were not "
-            "read yet",
-            st->schema, st->name, st->instance);
-    return err_hint(e, "exclude the table by a selection rule, or enable change data capture for "
-                       "it and load anew: stop the task, remove its state directory, start it");
+    gap.from = *output_low(c->output);
+    memset(gap.upto.b, 0xFF, sizeof(gap.upto.b));
+    if (gap_suspend(c, st, &gap, e) != 0)
+        return -1;
+    err_set(&why, ERR_GAP, "table %s.%s is suspended: %s", st->schema, st->name, st->suspended);
+    err_hint(&why, "exclude the table by a selection rule, or enable change data capture for it "
+                   "and load it anew");
+    stats_error(c->stage->stats, &why, st->id);
+    log_err(LOG_ERROR, "table-suspended", &why);
+    return 0;
 }
 
 /* Refused now or before: what is not read while the position moves on is missing for good. */
@@ -216,6 +223,8 @@ rejoin_tables(struct capture *c, struct source_table *const *tables, size_t n, s
         struct source_table *t = find_source(tables, n, st);
         bool is_new_here;
 
+        if (gap_rejoin(c, st, e) != 0)
+            return -1;
         if (t == NULL) {
             if (miss_table(c, st, e) != 0)
                 return -1;
@@ -295,6 +304,8 @@ session(struct capture *c, struct err *e)
         log_info("full-load-ends", "tables=%zu", c->state.n_tables);
         return 0;
     }
+    if (gap_any_left(c, e) != 0)
+        return -1;
     return follow_run(c, e);
 }
 
@@ -375,7 +386,7 @@ prepare(struct capture *c, struct err *e)
     struct position fresh;
 
     if (settle_topology(c, e) != 0 || state_read(c->task, &c->state, e) != 0 ||
-        checkpoint_task_position(c->task, &c->topo, &fresh, e) != 0 ||
+        checkpoint_task_lowest(c->task, &c->topo, &fresh, &c->reached_real_ns, e) != 0 ||
         output_open(c->stage, &c->topo, &fresh, &c->output, e) != 0)
         return -1;
     if (c->state.is_new && !position_is_zero(output_low(c->output))) {

@@ -45,7 +45,7 @@ struct capture {
     size_t n_announcements;
     struct source_sink sink; /* for following */
     uint32_t rows_since_watermark;
-    int64_t last_commit_real_ns; /* of the newest change given */
+    int64_t reached_real_ns;     /* commit time of the place reached; 0 = not known */
     struct stage_backoff backoff;
     char *key_text; /* room for routing */
     size_t key_size;
@@ -90,6 +90,22 @@ int load_plan(struct capture *c, struct source_table *const *tables, size_t n, s
 
 /* Does what is left of the load.  Returns at once when nothing is. */
 int load_run(struct capture *c, struct err *e);
+
+/* ---- gap.c ---- */
+
+/* Suspends st on disk, with what it lost. */
+int
+gap_suspend(struct capture *c, struct state_table *st, const struct source_gap *gap, struct err *e);
+
+/* A table suspended for a hole, met again at a start: the hole is larger when reading begins before
+   it, for nothing of a suspended table is read. */
+int gap_rejoin(struct capture *c, struct state_table *st, struct err *e);
+
+/* source_sink.lost */
+int gap_on_lost(void *arg, struct source_table *t, const struct source_gap *gap, struct err *e);
+
+/* ERR_GAP, naming all of them, when every table of the task is suspended. */
+int gap_any_left(struct capture *c, struct err *e);
 
 /* ---- follow.c ---- */
 

@@ -50,7 +50,7 @@ on_change(void *arg, struct source_table *t, struct event *ev, struct err *e)
         output_event(c->output, ring, ev, m->stats, counter_of(ev->operation), e) != 0 ||
         output_done(c->output, &ev->position, e) != 0)
         return -1;
-    c->last_commit_real_ns = ev->commit_real_ns;
+    c->reached_real_ns = ev->commit_real_ns;
     stats_position(c->stage->stats, m->stats,
                    &(struct stats_position){.position = ev->position,
                                             .commit_real_ns = ev->commit_real_ns,
@@ -70,6 +70,7 @@ on_complete(void *arg, const struct position *position, int64_t commit_real_ns,
     if (c->n_announcements > 0 && tables_announce_due(c, position, e) != 0)
         return -1;
     c->rows_since_watermark = 0;
+    c->reached_real_ns = commit_real_ns;
     stats_add(c->stage->stats, STAT_TRANSACTIONS, transactions);
     stats_position(c->stage->stats, NULL,
                    &(struct stats_position){.position = *position,
@@ -114,7 +115,12 @@ void
 follow_init(struct capture *c)
 {
     c->sink = (struct source_sink){
-        .arg = c, .change = on_change, .complete = on_complete, .definition = on_definition};
+        .arg = c,
+        .change = on_change,
+        .complete = on_complete,
+        .definition = on_definition,
+        .lost = gap_on_lost,
+    };
 }
 
 /* Sleeps with heartbeats. */

@@ -10,7 +10,7 @@
  *   transaction borders        sink.complete, event.transaction_id and record_number
  *   low-watermark for resume   follow() starts anywhere the caller says
  *   identity of history        connect() fills struct source_identity; a changed one stops us
- *   retention horizon          follow() gives ERR_GAP when the source forgot what is needed;
+ *   retention horizon          sink.lost names what the source forgot, table by table;
  *                              status.oldest
  *   lag at the source          status.lag_ns, status.newest
  *   chunk hand-over            join(), chunk_bound(), chunk_read(), load_position()
@@ -77,6 +77,17 @@ struct source_key {
     char *part[SOURCE_KEY_MAX]; /* owned */
 };
 
+/* A hole in the changes of one table: what the source forgot before it was read. */
+struct source_gap {
+    struct position from; /* the first position that is lost */
+    struct position upto; /* the last one; all bits set = everything behind `from` */
+    int64_t from_real_ns; /* commit time of the place before the hole, UTC; 0 = not known */
+    int64_t
+        upto_real_ns;   /* of the first place behind it that the source still has; 0 = not known */
+    const char *why;    /* "the cleanup job has removed them" */
+    const char *remedy; /* how the next one is avoided; may be "" */
+};
+
 /* What an engine calls.  Every call returns 0, or -1 with e set: the engine then stops and returns
    the same error.  Values in events are valid during the call only. */
 struct source_sink {
@@ -92,6 +103,9 @@ struct source_sink {
        there before, or one whose definition changed (old, else NULL). */
     int (*definition)(void *arg, struct source_table *t, struct source_table *old,
                       const struct position *position, struct err *e);
+    /* Changes of t are gone for good.  After 0 t->refused is set and on disk: the engine gives
+       nothing more of t and goes on with the others.  -1: ERR_GAP when no table is left. */
+    int (*lost)(void *arg, struct source_table *t, const struct source_gap *gap, struct err *e);
 };
 
 /* What follow() learnt, for statistics and pacing. */
@@ -154,7 +168,8 @@ struct source_engine {
      * One round: gives what the log has after `from` (a bounded part of it), then calls
      * sink.complete.  `from` may lie inside a transaction: record numbers count from the
      * transaction's first row all the same.  An engine that can only begin at a transaction's start
-     * gives again what came before; the sink skips what it has.  ERR_GAP, ERR_HISTORY.
+     * gives again what came before; the sink skips what it has.
+     * Calls sink.lost before anything behind a hole is given.  ERR_HISTORY.
      */
     int (*follow)(struct source *s, const struct position *from, const struct source_sink *sink,
                   struct source_status *status, struct err *e);

@@ -42,6 +42,28 @@ parse_key(const json_t *array, struct source_key *out)
 }
 
 static bool
+parse_lost(json_t *item, struct state_lost *out)
+{
+    const char *from = NULL;
+    const char *upto = NULL;
+    const char *given = NULL;
+    json_int_t from_real_ns = 0;
+    json_int_t upto_real_ns = 0;
+
+    if (item == NULL)
+        return true;
+    if (json_unpack(item, "{s:s,s:s,s:s,s:I,s:I}", "from", &from, "upto", &upto, "given", &given,
+                    "from_real_ns", &from_real_ns, "upto_real_ns", &upto_real_ns) != 0 ||
+        position_parse(from, &out->from) != 0 || position_parse(upto, &out->upto) != 0 ||
+        position_parse(given, &out->given) != 0)
+        return false;
+    out->is_set = true;
+    out->from_real_ns = from_real_ns;
+    out->upto_real_ns = upto_real_ns;
+    return true;
+}
+
+static bool
 parse_table(json_t *item, struct state *s)
 {
     struct source_table like = {.def = &(struct table_def){.id = 0}};
@@ -68,7 +90,7 @@ parse_table(json_t *item, struct state *s)
     t->is_planned = is_planned != 0;
     if (suspended != NULL && (t->suspended = strdup(suspended)) == NULL)
         return false;
-    return true;
+    return parse_lost(json_object_get(item, "lost"), &t->lost);
 }
 
 static bool
@@ -215,6 +237,23 @@ pack_key(const struct source_key *key)
 }
 
 static json_t *
+pack_lost(const struct state_lost *lost)
+{
+    char from[POSITION_HEX_SIZE];
+    char upto[POSITION_HEX_SIZE];
+    char given[POSITION_HEX_SIZE];
+
+    if (!lost->is_set)
+        return NULL;
+    position_hex(&lost->from, from);
+    position_hex(&lost->upto, upto);
+    position_hex(&lost->given, given);
+    return json_pack("{s:s,s:s,s:s,s:I,s:I}", "from", from, "upto", upto, "given", given,
+                     "from_real_ns", (json_int_t)lost->from_real_ns, "upto_real_ns",
+                     (json_int_t)lost->upto_real_ns);
+}
+
+static json_t *
 pack_tables(const struct state *s)
 {
     json_t *array = json_array();
@@ -225,11 +264,11 @@ pack_tables(const struct state *s)
 
         position_hex(&t->since, since);
         (void)json_array_append_new(
-            array,
-            json_pack("{s:I,s:I,s:s,s:s,s:s,s:s,s:b,s:b,s:s*}", "id", (json_int_t)t->id, "version",
-                      (json_int_t)t->version, "schema", t->schema, "name", t->name, "instance",
-                      t->instance, "since", since, "load", t->wants_load ? 1 : 0, "planned",
-                      t->is_planned ? 1 : 0, "suspended", t->suspended));
+            array, json_pack("{s:I,s:I,s:s,s:s,s:s,s:s,s:b,s:b,s:s*,s:o*}", "id", (json_int_t)t->id,
+                             "version", (json_int_t)t->version, "schema", t->schema, "name",
+                             t->name, "instance", t->instance, "since", since, "load",
+                             t->wants_load ? 1 : 0, "planned", t->is_planned ? 1 : 0, "suspended",
+                             t->suspended, "lost", pack_lost(&t->lost)));
     }
     return array;
 }

@@ -16,6 +16,16 @@
 
 struct task;
 
+/* What a suspended table lost at the source: see struct source_gap. */
+struct state_lost {
+    bool is_set;
+    struct position from;
+    struct position upto;
+    struct position given; /* where the task stood: before it the table was whole */
+    int64_t from_real_ns;
+    int64_t upto_real_ns;
+};
+
 struct state_table {
     uint32_t id; /* of the catalogue */
     uint32_t version;
@@ -24,8 +34,9 @@ struct state_table {
     char *instance;
     struct position since; /* its changes count from here; the load's join for its first tables */
     bool wants_load;
-    bool is_planned; /* its last chunk is in the list, or was */
-    char *suspended; /* why; NULL = it takes part */
+    bool is_planned;        /* its last chunk is in the list, or was */
+    char *suspended;        /* why; NULL = it takes part */
+    struct state_lost lost; /* when it is suspended for a hole in its changes */
 };
 
 struct state_chunk {

@@ -135,6 +135,8 @@ int
 tables_refuse(struct capture *c, struct source_table *t, struct err *e)
 {
     struct member *m = t->user != NULL ? t->user : add_member(c, t, e);
+    const struct state_table *st = state_find(&c->state, t->def->schema, t->def->name, t->instance);
+    enum err_code code = st != NULL && st->lost.is_set ? ERR_GAP : ERR_DATA;
     struct err why = ERR_INIT;
 
     if (m == NULL)
@@ -148,7 +150,7 @@ tables_refuse(struct capture *c, struct source_table *t, struct err *e)
         m->stats = stats_table(c->stage->stats, t->def->id, m->full_name);
     stats_table_state(m->stats, TABLE_ERROR);
     stats_table_add(m->stats, TSTAT_ERRORS, 1);
-    (void)err_set(&why, ERR_DATA, "table %s is suspended: %s", m->full_name, t->refused);
+    (void)err_set(&why, code, "table %s is suspended: %s", m->full_name, t->refused);
     stats_error(c->stage->stats, &why, t->def->id);
     log_err(LOG_ERROR, "table-suspended", &why);
     return 0;
@@ -171,6 +173,8 @@ tables_suspend_refused(struct capture *c, const struct err *why, struct err *e)
         if (st != NULL && st->suspended == NULL)
             st->suspended = strdup(why->text);
     }
+    /* What was given of them before is not asked for again once they are suspended. */
+    output_publish(c->output);
     return any && state_write(c->task, &c->state, e) == 0;
 }
 

@@ -104,24 +104,32 @@ checkpoint_read(const struct task *t, uint64_t generation, uint32_t shipper, str
 }
 
 int
+checkpoint_task_lowest(const struct task *t, const struct topology *topo, struct position *position,
+                       int64_t *commit_real_ns, struct err *e)
+{
+    struct checkpoint lowest = {.position = topo->baseline};
+
+    for (uint32_t s = 0; s < topo->shippers; s++) {
+        struct checkpoint c = {.position = topo->baseline};
+
+        if (checkpoint_read(t, topo->generation, s, &c, e) != 0) {
+            if (e->code != ERR_NOT_FOUND)
+                return -1;
+            c = (struct checkpoint){.position = topo->baseline};
+        }
+        if (s == 0 || position_compare(&c.position, &lowest.position) < 0)
+            lowest = c;
+    }
+    *position = lowest.position;
+    *commit_real_ns = lowest.commit_real_ns;
+    return 0;
+}
+
+int
 checkpoint_task_position(const struct task *t, const struct topology *topo, struct position *out,
                          struct err *e)
 {
-    bool first = true;
+    int64_t ignored;
 
-    for (uint32_t s = 0; s < topo->shippers; s++) {
-        struct checkpoint c;
-        struct position p;
-
-        if (checkpoint_read(t, topo->generation, s, &c, e) == 0)
-            p = c.position;
-        else if (e->code == ERR_NOT_FOUND)
-            p = topo->baseline;
-        else
-            return -1;
-        if (first || position_compare(&p, out) < 0)
-            *out = p;
-        first = false;
-    }
-    return 0;
+    return checkpoint_task_lowest(t, topo, out, &ignored, e);
 }

@@ -38,4 +38,8 @@ int checkpoint_read(const struct task *t, uint64_t generation, uint32_t shipper,
 int checkpoint_task_position(const struct task *t, const struct topology *topo,
                              struct position *out, struct err *e);
 
+/* The same with its commit time: 0 when it is not known, or when there is no checkpoint yet. */
+int checkpoint_task_lowest(const struct task *t, const struct topology *topo,
+                           struct position *position, int64_t *commit_real_ns, struct err *e);
+
 #endif

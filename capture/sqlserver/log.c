@@ -126,15 +126,26 @@ lowest(struct instance *const *active, size_t n, const struct position **second)
     return first;
 }
 
+/* Without those that have nothing more to give: read, or suspended for a hole. */
 static void
 drop_empty(struct sqlserver *s, size_t *n)
 {
     size_t kept = 0;
 
     for (size_t i = 0; i < *n; i++)
-        if (s->active[i]->next < s->active[i]->page.n_rows)
+        if (s->active[i]->next < s->active[i]->page.n_rows && s->active[i]->table.refused == NULL)
             s->active[kept++] = s->active[i];
     *n = kept;
+}
+
+/* The instance's page was found without a hole: a transaction it ends in may go on behind it. */
+static void
+note_whole(struct instance *in, const struct lsn *hi)
+{
+    if (in->is_last_page)
+        in->whole = *hi;
+    else
+        lsn_complete_of(&in->page.positions[in->page.n_rows - 1], &in->whole);
 }
 
 /* k-way merge by position.  Invariants: no row is given before one with a lower position; none is
@@ -144,8 +155,10 @@ static int
 merge(struct sqlserver *s, size_t n, const struct log_range *r, size_t target,
       struct transaction *t, const struct source_sink *sink, struct err *e)
 {
-    if (poll_low_water(s, &r->lo, e) != 0)
+    if (poll_low_water(s, NULL, sink, e) != 0)
         return -1;
+    for (size_t i = 0; i < n; i++)
+        note_whole(s->active[i], &r->hi);
     drop_empty(s, &n);
     while (n > 0) {
         const struct position *second;
@@ -158,9 +171,11 @@ merge(struct sqlserver *s, size_t n, const struct log_range *r, size_t target,
                  (second == NULL || position_compare(head_of(in), second) < 0));
         if (in->next < in->page.n_rows)
             continue;
-        if (!in->is_last_page &&
-            (log_page_next(s, in, r, target, e) != 0 || poll_low_water(s, &r->lo, e) != 0))
-            return -1;
+        if (!in->is_last_page) {
+            if (log_page_next(s, in, r, target, e) != 0 || poll_low_water(s, in, sink, e) != 0)
+                return -1;
+            note_whole(in, &r->hi);
+        }
         drop_empty(s, &n);
     }
     return 0;
@@ -194,7 +209,7 @@ read_window(struct sqlserver *s, const struct log_range *r, struct transaction *
     if (log_find_active(s, r, &n, e) != 0)
         return -1;
     if (n == 0)
-        return poll_low_water(s, &r->lo, e); /* empty, or emptied since the poll? */
+        return poll_low_water(s, NULL, sink, e); /* empty, or emptied since the poll? */
     target = PAGE_BYTES_TOTAL / n;
     if (target > PAGE_BYTES_MAX)
         target = PAGE_BYTES_MAX;
@@ -246,6 +261,8 @@ log_follow(struct source *base, const struct position *from, const struct source
     range.hi = top->lsn;
     if (read_window(s, &range, &t, sink, e) != 0)
         return -1;
+    s->done = top->lsn;
+    s->done_real_ns = top->commit_real_ns;
     position_lsn_complete(top->lsn.b, &complete);
     fill_status(s, &top->lsn, top->commit_real_ns, status);
     return sink->complete(sink->arg, &complete, top->commit_real_ns, t.n, e);

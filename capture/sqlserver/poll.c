@@ -1,6 +1,7 @@
 #include "capture/sqlserver/poll.h"
 
 #include "capture/sqlserver/db.h"
+#include "capture/sqlserver/gap.h"
 #include "common/clock.h"
 #include "common/err.h"
 #include "common/task.h"
@@ -33,29 +34,35 @@ read_time(struct sqlserver *s, int column, struct value *out)
 /* ---- the answers of a poll, in the order of the batch ---- */
 
 static int
-take_clock(struct sqlserver *s, int64_t *offset_ns, struct err *e)
+take_clock(struct sqlserver *s, struct err *e)
 {
     struct value now = {.kind = VALUE_NULL};
     int rc;
 
-    *offset_ns = 0;
     while ((rc = db_next(s->db, e)) == 1)
         if (read_time(s, 0, &now)) {
             s->server_ns = value_ns(&now);
-            *offset_ns = (int64_t)now.datetime.offset_min * 60 * NS_PER_S;
+            s->server_offset_ns = (int64_t)now.datetime.offset_min * 60 * NS_PER_S;
         }
     return rc;
 }
 
+int64_t
+poll_time_ns(struct sqlserver *s, int column)
+{
+    struct value v = {.kind = VALUE_NULL};
+
+    return read_time(s, column, &v) ? value_ns(&v) - s->server_offset_ns : 0;
+}
+
 /* lsn_time_mapping keeps the server's local time, without zone. */
 static void
-take_mapping(struct sqlserver *s, int64_t offset_ns, struct mapping *m)
+take_mapping(struct sqlserver *s, struct mapping *m)
 {
-    struct value end = {.kind = VALUE_NULL};
     size_t size;
     const void *id = db_data(s->db, 2, &size);
 
-    m->commit_real_ns = read_time(s, 1, &end) ? value_ns(&end) - offset_ns : 0;
+    m->commit_real_ns = poll_time_ns(s, 1);
     m->tran_id_size = (uint8_t)(size < sizeof(m->tran_id) ? size : sizeof(m->tran_id));
     if (id != NULL)
         memcpy(m->tran_id, id, m->tran_id_size);
@@ -64,7 +71,7 @@ take_mapping(struct sqlserver *s, int64_t offset_ns, struct mapping *m)
 }
 
 static int
-take_window(struct sqlserver *s, int64_t offset_ns, const struct lsn *lo, struct err *e)
+take_window(struct sqlserver *s, const struct lsn *lo, struct err *e)
 {
     struct window *w = &s->window;
     int rc;
@@ -76,7 +83,7 @@ take_window(struct sqlserver *s, int64_t offset_ns, const struct lsn *lo, struct
 
         if (w->n == w->limit || !lsn_read(s->db, 0, &m->lsn) || lsn_compare(&m->lsn, before) <= 0)
             return err_set(e, ERR_PROTOCOL, "cdc.lsn_time_mapping is not in order");
-        take_mapping(s, offset_ns, m);
+        take_mapping(s, m);
         w->n++;
     }
     return rc;
@@ -124,7 +131,6 @@ take_change_tables(struct sqlserver *s, uint64_t *digest, struct err *e)
 static int
 run_poll(struct sqlserver *s, const struct lsn *lo, uint64_t *digest, struct err *e)
 {
-    int64_t offset_ns = 0;
     const char *text;
 
     sql_reset(&s->q);
@@ -137,67 +143,15 @@ run_poll(struct sqlserver *s, const struct lsn *lo, uint64_t *digest, struct err
         &s->q,
         " ORDER BY m.start_lsn; SELECT MAX(start_lsn) FROM cdc.lsn_time_mapping; " CHANGE_TABLES);
     text = sql_text(&s->q, e);
-    if (text == NULL || db_query(s->db, text, e) != 0 || take_clock(s, &offset_ns, e) != 0 ||
-        db_result(s->db, e) != 1 || take_window(s, offset_ns, lo, e) != 0 ||
-        db_result(s->db, e) != 1 || take_newest(s, e) != 0 || db_result(s->db, e) != 1 ||
+    if (text == NULL || db_query(s->db, text, e) != 0 || take_clock(s, e) != 0 ||
+        db_result(s->db, e) != 1 || take_window(s, lo, e) != 0 || db_result(s->db, e) != 1 ||
+        take_newest(s, e) != 0 || db_result(s->db, e) != 1 ||
         take_change_tables(s, digest, e) != 0 || db_result(s->db, e) != 0)
         return err_context(e, "look at the log");
     return 0;
 }
 
 /* ---- checks ---- */
-
-static int
-gap(const struct instance *in, const struct lsn *from, const char *why, struct err *e)
-{
-    char a[LSN_TEXT_SIZE];
-    char b[LSN_TEXT_SIZE];
-    struct lsn end = in->start;
-
-    if (in->is_gone)
-        memset(&end, 0xFF, sizeof(end));
-    else
-        lsn_decrement(&end);
-    err_set(e, ERR_GAP, "table %s.%s: changes from LSN %s to %s are lost: %s",
-            in->table.def->schema, in->table.def->name, lsn_text(from, a),
-            in->is_gone ? "the end" : lsn_text(&end, b), why);
-    if (in->is_gone)
-        return err_hint(e, "exclude the table by a selection rule, or enable change data capture "
-                           "for it and load anew: stop the task, remove its state directory, "
-                           "start it");
-    return err_hint(e, "load the tables anew: stop the task, remove its state directory, start it; "
-                       "and raise the cleanup job's retention (sys.sp_cdc_change_job @job_type = "
-                       "'cleanup', @retention = minutes) so that it outlasts an outage");
-}
-
-/* Everything behind lo must still be there, for each instance in its own range. */
-static int
-check_low_water(struct sqlserver *s, const struct lsn *lo, struct err *e)
-{
-    struct lsn all;
-    struct lsn after;
-    struct lsn last;
-
-    memset(&all, 0xFF, sizeof(all));
-    for (size_t i = 0; i < s->n_instances; i++) {
-        const struct instance *in = s->instances[i];
-
-        if (!in->is_known || in->change_object == 0 || in->table.refused != NULL)
-            continue;
-        after = lsn_compare(lo, &in->since) > 0 ? *lo : in->since;
-        last = all;
-        if (in->has_until)
-            last = in->until;
-        lsn_increment(&after); /* the next one needed */
-        if (in->has_until && lsn_compare(&after, &last) >= 0)
-            continue; /* read to its end */
-        if (in->is_gone)
-            return gap(in, &after, "its capture instance was dropped", e);
-        if (lsn_compare(&in->start, &after) > 0)
-            return gap(in, &after, "the cleanup job has removed them", e);
-    }
-    return 0;
-}
 
 static int
 check_history(const struct sqlserver *s, const struct lsn *lo, struct err *e)
@@ -306,8 +260,11 @@ poll_window(struct sqlserver *s, const struct position *from, const struct lsn *
             return -1;
         s->change_tables = digest;
     }
-    if (check_history(s, lo, e) != 0 || announce_new(s, from, lo, sink, e) != 0 ||
-        check_low_water(s, lo, e) != 0)
+    if (check_history(s, lo, e) != 0 || announce_new(s, from, lo, sink, e) != 0)
+        return -1;
+    for (size_t i = 0; i < s->n_instances; i++)
+        s->instances[i]->whole = *lo;
+    if (gap_look(s, NULL, sink, e) != 0)
         return -1;
     if (s->window.n == asked && asked < WINDOW_MAX)
         s->window.limit = asked * 2;
@@ -315,12 +272,13 @@ poll_window(struct sqlserver *s, const struct position *from, const struct lsn *
 }
 
 int
-poll_low_water(struct sqlserver *s, const struct lsn *lo, struct err *e)
+poll_low_water(struct sqlserver *s, struct instance *only, const struct source_sink *sink,
+               struct err *e)
 {
     uint64_t digest;
 
     if (db_query(s->db, CHANGE_TABLES, e) != 0 || take_change_tables(s, &digest, e) != 0 ||
         db_result(s->db, e) != 0)
         return err_context(e, "look at the low-water mark");
-    return check_low_water(s, lo, e);
+    return gap_look(s, only, sink, e);
 }

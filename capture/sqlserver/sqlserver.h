@@ -47,6 +47,7 @@ struct instance {
     int32_t source_object;
     struct lsn start;   /* cdc.change_tables.start_lsn as last read: the low-water mark */
     struct lsn since;   /* changes behind this LSN are wanted */
+    struct lsn whole;   /* in this round: read up to here, and no hole was found afterwards */
     struct lsn until;   /* and before this one (exclusive), when has_until */
     bool has_until;     /* a newer instance of the same table takes over */
     bool is_known;      /* capture has been told */
@@ -97,6 +98,8 @@ struct sqlserver {
     uint64_t change_tables;   /* digest of the list of change tables as last loaded */
     struct window window;
     struct lsn newest; /* MAX(start_lsn) of lsn_time_mapping, zero when there is none */
+    struct lsn done;   /* the last window's end, with its commit time, UTC */
+    int64_t done_real_ns;
     int64_t server_ns; /* the server's clock, UTC */
     int64_t server_offset_ns;
 };

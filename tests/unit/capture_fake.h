@@ -37,6 +37,7 @@ static struct {
     int connect_failures; /* connections that fail first */
     int break_after;      /* changes after which the connection breaks once; 0 = never */
     int changes;          /* given so far */
+    uint64_t lose[2];     /* from this LSN on changes of table k, h are lost; 0 = never */
     int connects;
 } fake_script;
 
@@ -200,6 +201,27 @@ fake_read(struct source *s, struct source_table *t, const struct source_key *fro
     return 0;
 }
 
+/* Tells of the holes that begin at or before lsn. */
+static inline int
+fake_lose(struct fake *f, uint64_t lsn, const struct source_sink *sink, struct err *e)
+{
+    for (int i = 0; i < 2; i++) {
+        struct source_gap gap = {.upto_real_ns = 1704067200000000000, /* 2024-01-01 */
+                                 .why = "somebody swept",
+                                 .remedy = "sweep less"};
+        uint8_t upto[LSN_SIZE];
+
+        if (fake_script.lose[i] == 0 || lsn < fake_script.lose[i] || f->tables[i].refused != NULL)
+            continue;
+        fake_lsn(fake_script.lose[i], gap.from.b);
+        fake_lsn(fake_script.lose[i] + 1, upto);
+        position_lsn_complete(upto, &gap.upto);
+        if (sink->lost(sink->arg, &f->tables[i], &gap, e) != 0)
+            return -1;
+    }
+    return 0;
+}
+
 /* Change i (0, 1) of the transaction at lsn: an insert of id = lsn into table i. */
 static inline int
 fake_change(struct fake *f, uint64_t lsn, int i, const char *text, const struct source_sink *sink,
@@ -247,10 +269,13 @@ fake_follow(struct source *s, const struct position *from, const struct source_s
     if (first > last)
         return err_set(e, ERR_STOPPED, "the script is over");
     top = first + FAKE_WINDOW - 1 < last ? first + FAKE_WINDOW - 1 : last;
-    for (uint64_t n = first; n <= top; n++)
+    for (uint64_t n = first; n <= top; n++) {
+        if (fake_lose(f, n, sink, e) != 0)
+            return -1;
         for (int i = 0; i < 2; i++)
             if (fake_change(f, n, i, text, sink, e) != 0)
                 return -1;
+    }
     status->more = true;
     fake_lsn(top, lsn);
     position_lsn_complete(lsn, &complete);

@@ -3,6 +3,7 @@
 /* uses: capture aws */
 /* wrap: source_engine_find */
 #include "capture/capture.h"
+#include "capture/state.h"
 #include "common/checkpoint.h"
 #include "common/event.h"
 #include "common/fault.h"
@@ -510,6 +511,116 @@ START_TEST(table_refused_for_a_time_stays_out)
 }
 END_TEST
 
+/* ---- holes in the history of one table ---- */
+
+/* Table h has its changes before the hole and none behind it; table k has all of them, once. */
+static void
+check_hole_of_h(uint64_t hole)
+{
+    look();
+    for (int64_t id = FAKE_JOIN + 1; id <= FAKE_JOIN + fake_script.transactions; id++) {
+        ck_assert_uint_eq(count(EVENT_INSERT, id, false), (uint64_t)id < hole ? 1 : 0);
+        ck_assert_uint_eq(count(EVENT_INSERT, id, true), 1);
+    }
+}
+
+static const struct state_table *
+read_table(struct state *st, const char *name)
+{
+    struct err e = ERR_INIT;
+    const struct state_table *t;
+
+    ck_assert_int_eq(state_read(&task, st, &e), 0);
+    t = state_find(st, "dbo", name, name);
+    ck_assert_ptr_nonnull(t);
+    return t;
+}
+
+START_TEST(hole_suspends_one_table)
+{
+    const struct state_table *t;
+    struct state st;
+
+    fake_script.lose[1] = FAKE_JOIN + 8;
+    must_run();
+    check_hole_of_h(FAKE_JOIN + 8);
+    t = read_table(&st, "h");
+    ck_assert(t->lost.is_set);
+    ck_assert_uint_eq(fake_lsn_of(&t->lost.from), FAKE_JOIN + 8);
+    ck_assert_uint_eq(fake_lsn_of(&t->lost.upto), FAKE_JOIN + 9);
+    ck_assert_int_eq(t->lost.upto_real_ns, 1704067200000000000);
+    ck_assert_str_eq(t->suspended,
+                     "changes from LSN 00000000:00000000:006c to 00000000:00000000:006d (after "
+                     "time unknown, before 2024-01-01T00:00:00.000000Z) are lost: somebody swept");
+    ck_assert_ptr_null(state_find(&st, "dbo", "k", "k")->suspended);
+    state_free(&st);
+    /* It stays out although the source has no hole to show any more. */
+    fake_script.lose[1] = 0;
+    fake_script.transactions += 10;
+    must_run();
+    check_hole_of_h(FAKE_JOIN + 8);
+}
+END_TEST
+
+START_TEST(killed_around_a_hole)
+{
+    static const char *const points[] = {"capture.gap-found:1", "capture.gap-written:1"};
+
+    fake_script.lose[1] = FAKE_JOIN + 8;
+    ck_assert(run_killed(points[_i]));
+    must_run();
+    check_hole_of_h(FAKE_JOIN + 8);
+}
+END_TEST
+
+/* Rings lost after the hole was found: what lay in them of the table is lost as well, and said so. */
+START_TEST(hole_grows_when_rings_are_lost)
+{
+    struct checkpoint c = {.generation = 1, .shipper = 0, .commit_real_ns = 1000000000};
+    const struct state_table *t;
+    struct err e = ERR_INIT;
+    struct state st;
+    uint8_t lsn[LSN_SIZE];
+    char path[256];
+
+    fake_script.lose[1] = FAKE_JOIN + 8;
+    must_run();
+    fake_lsn(FAKE_JOIN + 4, lsn);
+    position_lsn_complete(lsn, &c.position);
+    ck_assert_int_eq(checkpoint_write(&task, &c, &e), 0);
+    for (int i = 0; i < 2; i++) {
+        (void)snprintf(path, sizeof(path), "%s/g1/change.%d.ring", directory, i);
+        ck_assert_int_eq(unlink(path), 0);
+    }
+    must_run();
+    t = read_table(&st, "h");
+    ck_assert_uint_eq(fake_lsn_of(&t->lost.from), FAKE_JOIN + 4);
+    ck_assert_uint_eq(fake_lsn_of(&t->lost.upto), FAKE_JOIN + 9);
+    ck_assert_int_eq(t->lost.from_real_ns, 1000000000);
+    state_free(&st);
+}
+END_TEST
+
+START_TEST(no_table_left_is_the_operators)
+{
+    struct err e = ERR_INIT;
+
+    fake_script.lose[0] = FAKE_JOIN + 10;
+    fake_script.lose[1] = FAKE_JOIN + 8;
+    for (int again = 0; again < 2; again++) {
+        ck_assert_int_eq(run(&e), -1);
+        ck_assert_int_eq(e.code, ERR_GAP);
+        ck_assert_int_eq(err_exit_status(&e), 78);
+        ck_assert_ptr_nonnull(strstr(e.text, "dbo.h: changes from LSN 00000000:00000000:006c to"));
+        ck_assert_ptr_nonnull(strstr(e.text, "dbo.k: changes from LSN 00000000:00000000:006e to"));
+        ck_assert_ptr_nonnull(strstr(e.hint, "weirctl reload"));
+    }
+    look();
+    ck_assert_uint_eq(count(EVENT_INSERT, FAKE_JOIN + 9, true), 1);
+    ck_assert_uint_eq(count(EVENT_INSERT, FAKE_JOIN + 10, true), 0);
+}
+END_TEST
+
 START_TEST(other_numbers_make_a_generation)
 {
     struct checkpoint c = {.generation = 1, .shipper = 0};
@@ -636,6 +747,10 @@ main(void)
     tcase_add_test(tc, full_load_only_ends);
     tcase_add_test(tc, refused_table_leaves_the_others);
     tcase_add_test(tc, table_refused_for_a_time_stays_out);
+    tcase_add_test(tc, hole_suspends_one_table);
+    tcase_add_loop_test(tc, killed_around_a_hole, 0, 2);
+    tcase_add_test(tc, hole_grows_when_rings_are_lost);
+    tcase_add_test(tc, no_table_left_is_the_operators);
     tcase_add_test(tc, other_numbers_make_a_generation);
     tcase_add_test(tc, damaged_state);
     tcase_add_test(tc, foreign_state);
