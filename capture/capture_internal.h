@@ -45,7 +45,7 @@ struct capture {
     size_t n_announcements;
     struct source_sink sink; /* for following */
     uint32_t rows_since_watermark;
-    int64_t reached_real_ns;     /* commit time of the place reached; 0 = not known */
+    int64_t reached_real_ns; /* commit time of the place reached; 0 = not known */
     struct stage_backoff backoff;
     char *key_text; /* room for routing */
     size_t key_size;
