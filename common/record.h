@@ -25,7 +25,8 @@ struct record_head {
     uint32_t key_size;
     uint32_t data_size;
     uint16_t operation; /* enum event_operation */
-    uint16_t reserved[3];
+    uint16_t reserved;
+    uint32_t row; /* hash of table and primary key, for Weir.Ordering row; 0 = orders by its key */
 };
 
 static_assert(sizeof(struct record_head) == 80, "record_head is a format");

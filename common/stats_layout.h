@@ -23,7 +23,7 @@
 
 #define STATS_MAGIC        0x5354415452494557ULL /* "WEIRTATS" */
 #define STATS_MAJOR        1
-#define STATS_MINOR        0
+#define STATS_MINOR        1
 #define STATS_HEADER_BYTES 4096U
 #define STATS_PAGE         4096U
 

@@ -148,6 +148,7 @@ check_weir(struct task_loader *l, const struct place *root)
     const struct place weir = {.up = root, .key = "Weir"};
     const struct place state = {.up = &weir, .key = "StateDirectory"};
     const struct place url = {.up = &weir, .key = "EndpointUrl"};
+    const struct place packing = {.up = &weir, .key = "Packing"};
     struct task *t = l->task;
     const char *u = t->target.endpoint_url;
 
@@ -164,6 +165,10 @@ check_weir(struct task_loader *l, const struct place *root)
                      "found the text \"%.60s\"; allowed is http://... or https://...", u);
     else if (strchr(u, '@') != NULL)
         doc_complain(&l->doc, &url, "holds a user name; credentials do not belong into a URL");
+    if (t->weir.packing == PACKING_LINES && t->target.message_format != FORMAT_JSON_UNFORMATTED)
+        doc_complain(&l->doc, &packing,
+                     "is lines, where one change is one line; it needs "
+                     "TargetEndpoint.KinesisSettings.MessageFormat json-unformatted");
 }
 
 static bool

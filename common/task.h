@@ -22,6 +22,9 @@ struct err;
 enum migration_type { MIGRATION_FULL_LOAD, MIGRATION_CDC, MIGRATION_FULL_LOAD_AND_CDC };
 enum ssl_mode { SSL_NONE, SSL_REQUIRE, SSL_VERIFY_CA, SSL_VERIFY_FULL };
 enum message_format { FORMAT_JSON, FORMAT_JSON_UNFORMATTED };
+enum ordering { ORDERING_KEY, ORDERING_ROW, ORDERING_FINAL };
+enum packing { PACKING_NONE, PACKING_LINES, PACKING_KPL };
+enum refused_record { REFUSED_STOP, REFUSED_DEAD_LETTER };
 enum secret_kind { SECRET_NONE, SECRET_TEXT, SECRET_FILE, SECRET_ENV, SECRET_MANAGER };
 
 /* Where a password is to be had; the password itself is never part of the task. */
@@ -89,6 +92,10 @@ struct weir_settings {
     uint32_t request_timeout_ms;
     uint32_t checkpoint_interval_ms;
     uint32_t window_records; /* records a shipper holds unacknowledged at most */
+    enum ordering ordering;  /* what may be in flight together */
+    enum packing packing;    /* changes in one Kinesis record */
+    uint64_t pack_size;      /* bytes of a packed record at most, partition key included */
+    enum refused_record refused_record;    /* what happens to a record Kinesis will never take */
 };
 
 struct task {

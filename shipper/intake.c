@@ -94,14 +94,15 @@ check_limits(struct shipper *s, const struct unit *u, struct err *e)
     if (key_chars > MAX_KEY_CHARS) {
         err_set(e, ERR_DATA, "%s at %s: the partition key has %zu characters, Kinesis takes %d",
                 tables_name(s->tables, u->table_id), position, key_chars, MAX_KEY_CHARS);
-        return err_hint(e, "map the table to a shorter partition key");
+        return err_hint(e, "map the table to a shorter partition key, or set "
+                           "Weir.RefusedRecordPolicy to dead-letter");
     }
     err_set(e, ERR_DATA,
             "%s at %s: a record of %zu bytes (partition key included); the stream takes %u",
             tables_name(s->tables, u->table_id), position, size, s->stream.max_record_bytes);
     return err_hint(e, "raise the stream's MaxRecordSizeInKiB (UpdateMaxRecordSize, up to 10240), "
                        "or leave out a column; everything before this record is delivered, nothing "
-                       "is skipped");
+                       "is skipped; or set Weir.RefusedRecordPolicy to dead-letter");
 }
 
 /* Hands one message on.  WINDOW_FULL leaves it with the inlet. */
@@ -110,6 +111,7 @@ take_message(struct shipper *s, uint32_t channel, struct err *e)
 {
     struct inlet *in = &s->inlets[channel];
     struct unit *u = NULL;
+    struct err why = ERR_INIT;
     int rc = window_take(s->window, channel, &in->view, &u, e);
 
     if (rc < 0)
@@ -121,10 +123,12 @@ take_message(struct shipper *s, uint32_t channel, struct err *e)
     if (rc == 0)
         return 0;
     stats_add(s->stage->stats, STAT_ROWS_IN, 1);
-    if (check_limits(s, u, &s->stop_error) == 0) {
+    if (check_limits(s, u, &why) == 0) {
         lanes_add(s->lanes, u);
         return 0;
     }
+    if (delivery_refuse(s, u, &why, &s->stop_error) == 0)
+        return 0;
     s->is_blocked = true;
     shipper_alarm(s, "record-blocks", &s->stop_error);
     return 0;

@@ -17,14 +17,16 @@
 
 struct key {
     uint8_t hash[16];
-    struct unit *head; /* in flight when is_in_flight */
+    uint32_t row;     /* 0 = all rows of the partition key */
+    uint32_t flights; /* parcels in flight: the first units of the queue */
+    struct unit *head;
     struct unit *tail;
     struct lane *lane;
     struct key *next_in_bucket;
     struct key *next; /* in the lane's queue; in the list of idle ones, with previous */
     struct key *previous;
     struct sequence last; /* number of its last stored record */
-    bool is_in_flight;
+    bool has_failed;      /* some parcel of this flight: those behind it go again */
 };
 
 struct lane {
@@ -61,6 +63,10 @@ struct lanes {
     int64_t next_resume_ns;
     uint64_t answer;
     uint32_t target_bytes;
+    uint32_t pack_bytes;
+    uint32_t pack_units;
+    enum ordering ordering;
+    enum packing packing;
     uint64_t random;
 };
 
@@ -86,6 +92,9 @@ lanes_open(const struct lanes_config *config, struct lanes **out, struct err *e)
     }
     l->next_resume_ns = INT64_MAX;
     l->target_bytes = config->target_bytes;
+    l->ordering = config->ordering;
+    l->packing = config->packing;
+    l->pack_units = 1;
     /* Spread over all bits: xorshift is slow to leave a small number, and stays at zero. */
     l->random = (config->seed + 1) * 0x9e3779b97f4a7c15ULL | 1;
     *out = l;
@@ -109,13 +118,13 @@ lanes_close(struct lanes **pointer)
 /* ---- keys ---- */
 
 static struct key **
-bucket_of(const struct lanes *l, const uint8_t hash[16])
+bucket_of(const struct lanes *l, const uint8_t hash[16], uint32_t row)
 {
     uint32_t bits;
 
     /* The hash's last bytes: its first ones are alike for all keys of one shard. */
     memcpy(&bits, hash + 12, sizeof(bits));
-    return &l->buckets[bits & l->bucket_mask];
+    return &l->buckets[(bits ^ row) & l->bucket_mask];
 }
 
 static void
@@ -148,7 +157,7 @@ idle_append(struct lanes *l, struct key *k)
 static void
 bucket_remove(struct lanes *l, struct key *k)
 {
-    struct key **at = bucket_of(l, k->hash);
+    struct key **at = bucket_of(l, k->hash, k->row);
 
     while (*at != k)
         at = &(*at)->next_in_bucket;
@@ -171,22 +180,23 @@ key_allocate(struct lanes *l)
 }
 
 static struct key *
-key_find(struct lanes *l, const uint8_t hash[16])
+key_find(struct lanes *l, const uint8_t hash[16], uint32_t row)
 {
-    struct key **bucket = bucket_of(l, hash);
+    struct key **bucket = bucket_of(l, hash, row);
     struct key *k;
 
     for (k = *bucket; k != NULL; k = k->next_in_bucket) {
-        if (memcmp(k->hash, hash, 16) == 0) {
+        if (k->row == row && memcmp(k->hash, hash, 16) == 0) {
             if (k->head == NULL)
                 idle_remove(l, k);
             return k;
         }
     }
     k = key_allocate(l);
-    *k = (struct key){.head = NULL};
+    /* Taking over an idle key changed the buckets: where this one belongs is looked up again. */
+    *k = (struct key){.row = row};
     memcpy(k->hash, hash, 16);
-    bucket = bucket_of(l, hash);
+    bucket = bucket_of(l, hash, row);
     k->next_in_bucket = *bucket;
     *bucket = k;
     return k;
@@ -354,10 +364,10 @@ relay(struct lanes *l, struct lane *old, size_t n_old)
     for (uint32_t i = 0; i < l->used_keys; i++) {
         struct key *k = &l->keys[i];
 
-        if (!k->is_in_flight)
+        if (k->flights == 0)
             continue;
         k->lane = &l->lanes[shard_map_find(l->map, k->hash)];
-        k->lane->in_flight++;
+        k->lane->in_flight += k->flights;
     }
 }
 
@@ -384,7 +394,7 @@ lanes_set_shards(struct lanes *l, const struct shard_map *map, struct err *e)
 void
 lanes_add(struct lanes *l, struct unit *u)
 {
-    struct key *k = key_find(l, u->head->hash);
+    struct key *k = key_find(l, u->head->hash, l->ordering == ORDERING_ROW ? u->head->row : 0);
 
     CHECK(l->n_lanes > 0);
     u->key = k;
@@ -419,51 +429,109 @@ lanes_in_flight(const struct lanes *l)
     return l->in_flight;
 }
 
-static bool
-fits(const struct lanes *l, const struct batch *b, const struct unit *u)
+void
+lanes_set_pack_limit(struct lanes *l, uint32_t bytes, uint32_t units)
 {
-    return b->n == 0 || b->bytes + u->key_size + u->data_size <= l->target_bytes;
+    l->pack_bytes = bytes;
+    l->pack_units = l->packing == PACKING_NONE || units == 0 ? 1 : units;
+}
+
+static bool
+fits(const struct lanes *l, const struct batch *b, uint64_t bytes)
+{
+    return b->n == 0 || b->bytes + bytes <= l->target_bytes;
+}
+
+/* What travels with u: the units behind it, as far as one record may hold them. */
+static void
+make_parcel(const struct lanes *l, struct unit *u, struct parcel *p)
+{
+    pack_begin(l->packing, u, p);
+    while (p->n < l->pack_units && pack_add(l->packing, p, l->pack_bytes))
+        ;
 }
 
 static void
-send_key(struct lanes *l, struct lane *lane, struct batch *b)
+send_parcel(struct lanes *l, struct key *k, const struct parcel *p, struct batch *b)
 {
-    struct key *k = pop_ready(l, lane);
-    struct unit *u = k->head;
+    struct unit *u = p->first;
 
-    k->is_in_flight = true;
-    lane->in_flight++;
+    for (uint32_t i = 0; i < p->n; i++, u = u->next_same_key)
+        u->tries++;
+    k->flights++;
+    k->lane->in_flight++;
     l->in_flight++;
-    u->tries++;
-    b->is_fresh |= u->is_ambiguous;
-    b->bytes += u->key_size + u->data_size;
-    b->units[b->n++] = u;
+    b->is_fresh |= p->first->is_ambiguous;
+    b->bytes += p->bytes;
+    b->parcels[b->n++] = *p;
+}
+
+/* Sends the key at the front of the lane, up to `share` parcels of it.  False: the request has no
+   room for its first one. */
+static bool
+send_key(struct lanes *l, struct lane *lane, size_t share, struct batch *b)
+{
+    struct key *k = lane->first;
+    struct unit *u = k->head;
+    struct parcel p;
+
+    make_parcel(l, u, &p);
+    if (!fits(l, b, p.bytes))
+        return false;
+    (void)pop_ready(l, lane);
+    do {
+        send_parcel(l, k, &p, b);
+        u = p.last->next_same_key;
+        if (u == NULL || --share == 0)
+            break;
+        make_parcel(l, u, &p);
+    } while (fits(l, b, p.bytes));
+    return true;
+}
+
+/* How many more the lane may have in flight; at least one, or nobody would ask. */
+static size_t
+room_of(const struct lane *lane)
+{
+    double room = lane->limit - (double)lane->in_flight;
+
+    return room < 1 ? 1 : (size_t)room;
+}
+
+static size_t
+least(size_t a, size_t b, size_t c)
+{
+    a = a < b ? a : b;
+    return a < c ? a : c;
 }
 
 size_t
 lanes_take(struct lanes *l, int64_t now_ns, size_t limit, struct batch *b)
 {
     uint32_t passed_over = 0;
+    size_t share = 1;
 
     b->n = 0;
     b->bytes = 0;
     b->is_fresh = false;
     resume_lanes(l, now_ns);
+    /* A key may fill a request only while nobody else has something to put into it. */
+    if (l->ordering == ORDERING_FINAL && l->sendable > 0 && limit > l->sendable)
+        share = limit / l->sendable;
     while (b->n < limit && passed_over < l->n_active) {
         struct lane *lane = pop_active(l);
+        bool is_sent;
 
         if ((double)lane->in_flight >= lane->limit) {
             passed_over++;
             activate(l, lane);
             continue;
         }
-        if (!fits(l, b, lane->first->head)) {
-            activate(l, lane);
-            break;
-        }
-        passed_over = 0;
-        send_key(l, lane, b);
+        is_sent = send_key(l, lane, least(share, limit - b->n, room_of(lane)), b);
         activate(l, lane);
+        if (!is_sent)
+            break;
+        passed_over = 0;
     }
     return b->n;
 }
@@ -474,45 +542,54 @@ lanes_answer(struct lanes *l)
     l->answer++;
 }
 
+/* One parcel of k came back.  With the last one the key may go again. */
 static void
 landed(struct lanes *l, struct key *k)
 {
-    CHECK(k->lane->in_flight > 0 && l->in_flight > 0);
+    bool at_front = k->has_failed;
+
+    CHECK(k->flights > 0 && k->lane->in_flight > 0 && l->in_flight > 0);
+    k->flights--;
     k->lane->in_flight--;
     l->in_flight--;
-    k->is_in_flight = false;
+    if (k->flights > 0)
+        return;
+    k->has_failed = false;
+    if (k->head != NULL)
+        make_ready(l, k, at_front);
+    else
+        idle_append(l, k);
 }
 
-bool
-lanes_stored(struct lanes *l, struct unit *u, const struct sequence *number)
+enum lanes_verdict
+lanes_stored(struct lanes *l, const struct parcel *p, const struct sequence *number)
 {
-    struct key *k = u->key;
+    struct key *k = p->first->key;
     struct lane *lane = k->lane;
     bool rises = !sequence_is_known(&k->last) || !sequence_is_known(number) ||
                  sequence_compare(number, &k->last) > 0;
 
-    CHECK(k->is_in_flight && k->head == u);
-    landed(l, k);
-    if (sequence_is_known(number))
-        k->last = *number;
     lane->pauses = 0;
     if (lane->limit < LIMIT_START)
         lane->limit += LIMIT_GROW;
-    k->head = u->next_same_key;
-    if (k->head != NULL)
-        make_ready(l, k, false);
-    else
-        idle_append(l, k);
-    return rises;
+    if (sequence_is_known(number))
+        k->last = *number;
+    if (k->has_failed) {
+        landed(l, k);
+        return LANES_REPEATS;
+    }
+    CHECK(k->head == p->first);
+    k->head = p->last->next_same_key;
+    landed(l, k);
+    return rises ? LANES_DONE : LANES_BREACH;
 }
 
 void
-lanes_failed(struct lanes *l, struct unit *u, enum lanes_trouble trouble, int64_t now_ns)
+lanes_failed(struct lanes *l, const struct parcel *p, enum lanes_trouble trouble, int64_t now_ns)
 {
-    struct key *k = u->key;
+    struct key *k = p->first->key;
     struct lane *lane = k->lane;
 
-    CHECK(k->is_in_flight && k->head == u);
     if (trouble != LANES_RETURNED && lane->answer != l->answer) {
         /* Once per answer, however many of its records failed. */
         lane->answer = l->answer;
@@ -526,12 +603,40 @@ lanes_failed(struct lanes *l, struct unit *u, enum lanes_trouble trouble, int64_
         pause_lane(l, lane, trouble == LANES_THROTTLED ? THROTTLE_BASE_NS : FAILURE_BASE_NS,
                    now_ns);
     }
+    k->has_failed = true;
     landed(l, k);
-    make_ready(l, k, true);
+}
+
+void
+lanes_drop(struct lanes *l, struct unit *u)
+{
+    struct key *k = u->key;
+    struct lane *lane = k->lane;
+    struct key *before = NULL;
+
+    CHECK(k->flights == 0 && k->head == u);
+    k->head = u->next_same_key;
+    if (k->head != NULL)
+        return;
+    for (struct key *at = lane->first; at != k; at = at->next)
+        before = at;
+    if (before == NULL) {
+        lane->first = k->next;
+    } else {
+        before->next = k->next;
+    }
+    if (lane->last == k)
+        lane->last = before;
+    lane->n_ready--;
+    if (!lane->is_paused)
+        l->sendable--;
+    if (lane->n_ready == 0)
+        deactivate(l, lane);
+    idle_append(l, k);
 }
 
 size_t
-lanes_shard_of(const struct lanes *l, const struct unit *u)
+lanes_shard_of(const struct lanes *l, const struct parcel *p)
 {
-    return (size_t)(u->key->lane - l->lanes);
+    return (size_t)(p->first->key->lane - l->lanes);
 }

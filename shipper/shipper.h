@@ -59,6 +59,9 @@ struct shipper {
     int64_t linger_until_ns;    /* a request that is not full waits until then; 0 = none waits */
     int64_t saturated_until_ns; /* no lane may have more in flight: tried again then */
     size_t batch_limit;         /* less than 500 while a refused record is being looked for */
+    uint32_t pack_units;        /* the same for the changes in one record */
+    void *pack_room;            /* packed records of the request being made */
+    size_t pack_room_size;
 
     /* stream.c */
     struct shard_map map;
@@ -103,6 +106,11 @@ void delivery_send(struct shipper *s, int64_t now_ns);
 /* Handles all answers that are there.  -1: a record that the service will never take. */
 int delivery_answers(struct shipper *s, struct err *e);
 uint32_t delivery_in_flight(const struct shipper *s);
+/* The stream's limits are known, or changed. */
+void delivery_limit_packs(struct shipper *s);
+/* u, which stands in no lane, can never be sent.  By policy: 0 = it is a dead letter and counts as
+   handled; -1 = it is not (*why, or why it cannot be written), and nothing may pass it. */
+int delivery_refuse(struct shipper *s, struct unit *u, const struct err *why, struct err *e);
 /* When delivery_send() could have something to do (monotonic ns); INT64_MAX = not by itself. */
 int64_t delivery_due(struct shipper *s, int64_t now_ns);
 

@@ -53,6 +53,7 @@ adopt(struct shipper *s, struct kinesis_shard *shards, size_t n, struct err *e)
         return n == 0 ? 0 : -1;
     }
     changed = shard_map_set(&s->map, shards, n);
+    delivery_limit_packs(s);
     stats_add(s->stage->stats, STAT_SHARD_MAP_LOADS, 1);
     stats_set(s->stage->stats, STAT_SHARDS, n);
     if (!changed)

@@ -230,7 +230,8 @@ put_one(struct call *c, struct stream *s, struct shard *sh, const struct putbody
 {
     struct service *svc = c->svc;
     const struct hostile_rule *rule = c->verdict.records;
-    bool is_injected = rule != NULL && hostile_fails(&svc->hostile, rule, i, n, sh->number);
+    const struct hostile_record of = {i, n, sh->number, r->key.data, r->key.len};
+    bool is_injected = rule != NULL && hostile_fails(&svc->hostile, rule, &of);
 
     *out = (struct outcome){.shard = sh};
     if (is_injected) {
@@ -349,6 +350,19 @@ select_stream(struct call *c, const struct putbody *p)
     return s;
 }
 
+/* A record that the service says it will never take. */
+static bool
+check_poison(struct call *c, const struct putbody_record *r)
+{
+    const struct hostile_rule *rule = c->verdict.poison;
+
+    if (rule == NULL || memmem(r->data.data, r->data.len, rule->holds, strlen(rule->holds)) == NULL)
+        return true;
+    call_refuse(c, "ValidationException", "%s",
+                rule->message[0] == '\0' ? "1 validation error detected" : rule->message);
+    return false;
+}
+
 /* Everything that refuses the whole call is looked at before anything is stored. */
 static bool
 prepare(struct call *c, const struct stream *s, const struct putbody *p, struct shard **to)
@@ -359,7 +373,7 @@ prepare(struct call *c, const struct stream *s, const struct putbody *p, struct 
         const struct putbody_record *r = &p->records[i];
         uint128 hash;
 
-        if (!check_size(c, s, i + 1, r) || !hash_of(c, r, &hash))
+        if (!check_size(c, s, i + 1, r) || !hash_of(c, r, &hash) || !check_poison(c, r))
             return false;
         to[i] = stream_route(s, hash);
         total += r->data.len + r->key.len;

@@ -74,6 +74,8 @@ read_rule(struct hostile_rule *r, json_t *from, struct err *e)
     const char *mode = NULL;
     const char *code = "";
     const char *message = "";
+    const char *key = "";
+    const char *holds = "";
     json_t *indexes = NULL;
     int committed = 0;
     json_error_t problem;
@@ -87,12 +89,12 @@ read_rule(struct hostile_rule *r, json_t *from, struct err *e)
 
     *r = (struct hostile_rule){.probability = 1, .fraction = 0.5};
     if (json_unpack_ex(from, &problem, JSON_STRICT,
-                       "{s:s,s?s,s?s,s?I,s?I,s?I,s?F,s?s,s?F,s?b,s?s,s?s,s?I,s?I,s?I,s?o}",
+                       "{s:s,s?s,s?s,s?I,s?I,s?I,s?F,s?s,s?F,s?b,s?s,s?s,s?I,s?I,s?I,s?s,s?s,s?o}",
                        "action", &action, "operation", &operation, "stream", &stream, "shard",
                        &shard, "skip", &skip, "count", &count, "probability", &r->probability,
                        "mode", &mode, "fraction", &r->fraction, "committed", &committed, "code",
                        &code, "message", &message, "status", &status, "ms", &delay_ms, "number",
-                       &number, "indexes", &indexes) != 0)
+                       &number, "key", &key, "holds", &holds, "indexes", &indexes) != 0)
         return err_set(e, ERR_CONFIG, "rule: %s", problem.text);
     found = find_name(action_names, HOSTILE_ACTION_COUNT, action);
     if (found < 0)
@@ -114,6 +116,8 @@ read_rule(struct hostile_rule *r, json_t *from, struct err *e)
     (void)snprintf(r->stream, sizeof(r->stream), "%s", stream);
     (void)snprintf(r->code, sizeof(r->code), "%s", code);
     (void)snprintf(r->message, sizeof(r->message), "%s", message);
+    (void)snprintf(r->key, sizeof(r->key), "%s", key);
+    (void)snprintf(r->holds, sizeof(r->holds), "%s", holds);
     return indexes == NULL ? 0 : read_indexes(r, indexes, e);
 }
 
@@ -225,6 +229,9 @@ apply(struct hostile_verdict *v, struct hostile_rule *r)
         v->lies = true;
         v->lie = r->number;
         break;
+    case HOSTILE_POISON:
+        v->poison = v->poison == NULL ? r : v->poison;
+        break;
     case HOSTILE_ACTION_COUNT:
         break;
     }
@@ -242,22 +249,25 @@ hostile_judge(struct hostile *h, const char *operation, const char *stream,
 }
 
 bool
-hostile_fails(struct hostile *h, const struct hostile_rule *r, size_t i, size_t n, uint32_t shard)
+hostile_fails(struct hostile *h, const struct hostile_rule *r, const struct hostile_record *of)
 {
-    if (r->shard >= 0 && r->shard != (int64_t)shard)
+    if (r->shard >= 0 && r->shard != (int64_t)of->shard)
+        return false;
+    if (r->key[0] != '\0' &&
+        (strlen(r->key) != of->key_len || memcmp(r->key, of->key, of->key_len) != 0))
         return false;
     switch (r->mode) {
     case HOSTILE_RANDOM:
         return coin(h, r->fraction);
     case HOSTILE_SUFFIX:
-        return (double)(n - i) <= r->fraction * (double)n;
+        return (double)(of->n - of->i) <= r->fraction * (double)of->n;
     case HOSTILE_PREFIX:
-        return (double)i < r->fraction * (double)n;
+        return (double)of->i < r->fraction * (double)of->n;
     case HOSTILE_ALL:
         return true;
     case HOSTILE_INDEXES:
         for (size_t k = 0; k < r->index_count; k++) {
-            if (r->indexes[k] == i)
+            if (r->indexes[k] == of->i)
                 return true;
         }
         return false;

@@ -32,7 +32,8 @@ struct err;
     X(HOSTILE_DELAY, "delay")                                                                      \
     X(HOSTILE_WRONG_COUNT, "wrong_count")                                                          \
     X(HOSTILE_LIE, "lie_failed_count")                                                             \
-    X(HOSTILE_EXPIRED_TOKEN, "expired_token")
+    X(HOSTILE_EXPIRED_TOKEN, "expired_token")                                                      \
+    X(HOSTILE_POISON, "poison")
 
 enum hostile_action {
 #define X(action, name) action,
@@ -58,6 +59,8 @@ struct hostile_rule {
     bool is_committed; /* fail_records: stored all the same; error: carried out all the same */
     char code[64];
     char message[HOSTILE_TEXT_MAX]; /* "" = AWS's text */
+    char key[HOSTILE_TEXT_MAX];     /* fail_records: of this partition key only; "" = every one */
+    char holds[HOSTILE_TEXT_MAX];   /* poison: what the data of the refused record holds */
     int64_t status;
     int64_t delay_ms;
     int64_t number; /* wrong_count: entries added or removed; lie: the FailedRecordCount told */
@@ -87,6 +90,7 @@ struct hostile_verdict {
     int64_t delay_ms;
     struct hostile_rule *error;   /* error, html or expired_token; NULL = none */
     struct hostile_rule *records; /* fail_records */
+    struct hostile_rule *poison;  /* refuses the request that holds the record */
     int64_t count_change;
     bool lies;
     int64_t lie;
@@ -104,8 +108,17 @@ json_t *hostile_report(const struct hostile *h);
 void hostile_judge(struct hostile *h, const char *operation, const char *stream,
                    struct hostile_verdict *out);
 
-/* True when record i of n, bound for shard, is to fail by this rule. */
+/* A record of a request, as far as rules look at it. */
+struct hostile_record {
+    size_t i; /* of n */
+    size_t n;
+    uint32_t shard; /* where it goes */
+    const char *key;
+    size_t key_len;
+};
+
+/* True when the record is to fail by this rule. */
 bool
-hostile_fails(struct hostile *h, const struct hostile_rule *r, size_t i, size_t n, uint32_t shard);
+hostile_fails(struct hostile *h, const struct hostile_rule *r, const struct hostile_record *of);
 
 #endif

@@ -1,7 +1,8 @@
 /* uses: shipper aws */
 /*
  * window and lanes against a scripted Kinesis: random partial failures, throttles, lost answers,
- * answers in any order, changing shard maps; what must hold is checked after every step.
+ * answers in any order, changing shard maps, in every ordering and packing; what must hold is
+ * checked after every step.
  */
 #include "shipper/lanes.h"
 #include "shipper/window.h"
@@ -25,7 +26,7 @@
 /* One record as it lies in a "ring", and what became of it. */
 struct sent {
     alignas(16) uint8_t bytes[SIZE];
-    uint32_t key;
+    uint32_t key;    /* what orders it: partition key, or row */
     uint32_t n;      /* place in its key's sequence */
     uint32_t stored; /* times */
     bool is_acked;
@@ -39,7 +40,21 @@ struct flight {
     uint64_t number[KINESIS_MAX_RECORDS];
 };
 
+/* A way of delivering, and what must hold then. */
+struct mode {
+    enum ordering ordering;
+    enum packing packing;
+    uint32_t partition_keys; /* fewer than KEYS: several rows share one */
+};
+
+static const struct mode modes[] = {
+    {ORDERING_KEY, PACKING_NONE, KEYS},   {ORDERING_KEY, PACKING_LINES, KEYS},
+    {ORDERING_KEY, PACKING_KPL, KEYS},    {ORDERING_ROW, PACKING_NONE, CHANNELS},
+    {ORDERING_FINAL, PACKING_NONE, KEYS}, {ORDERING_FINAL, PACKING_LINES, KEYS},
+};
+
 struct world {
+    struct mode mode;
     struct window *window;
     struct lanes *lanes;
     struct shard_map map;
@@ -50,7 +65,8 @@ struct world {
     uint32_t in_flight_of_key[KEYS];
     uint32_t next_of_key[KEYS]; /* n the stream expects next */
     uint32_t made_of_key[KEYS];
-    uint64_t number; /* sequence numbers of the "stream" */
+    uint32_t last_of_key[KEYS]; /* n + 1 of the newest record in the stream */
+    uint64_t number;            /* sequence numbers of the "stream" */
     uint64_t random;
     int64_t now_ns;
     uint32_t repeats;
@@ -85,13 +101,14 @@ shards_make(size_t n)
 }
 
 static void
-world_open(uint64_t seed)
+world_open_mode(uint64_t seed, const struct mode *mode)
 {
     struct window_config wc = {WINDOW, CHANNELS, 1U << 20, 7};
-    struct lanes_config lc = {WINDOW, 4000, seed};
+    struct lanes_config lc = {WINDOW, 4000, seed, mode->ordering, mode->packing};
     struct err e = ERR_INIT;
 
     memset(&w, 0, sizeof(w));
+    w.mode = *mode;
     w.random = seed * 2654435761U + 1;
     w.now_ns = NS_PER_S;
     w.number = 1;
@@ -99,7 +116,14 @@ world_open(uint64_t seed)
     ck_assert_int_eq(0, lanes_open(&lc, &w.lanes, &e));
     for (int c = 0; c < CHANNELS; c++)
         w.sent[c] = calloc(RECORDS, sizeof(struct sent));
+    lanes_set_pack_limit(w.lanes, 700, 1000);
     shards_make(4);
+}
+
+static void
+world_open(uint64_t seed)
+{
+    world_open_mode(seed, &modes[0]);
 }
 
 static void
@@ -131,7 +155,8 @@ make_record(uint32_t channel, uint32_t i, struct ring_view *v)
 
     s->key = (uint32_t)roll(KEYS / CHANNELS) * CHANNELS + channel;
     s->n = w.made_of_key[s->key]++;
-    h.key_size = (uint32_t)snprintf(key, sizeof(key), "key %u", s->key);
+    h.key_size = (uint32_t)snprintf(key, sizeof(key), "key %u", s->key % w.mode.partition_keys);
+    h.row = s->key + 1;
     position_of(channel, i, &h.position);
     ck_assert_int_eq(1, EVP_Digest(key, h.key_size, h.hash, NULL, EVP_md5(), NULL));
     memcpy(s->bytes, &h, sizeof(h));
@@ -176,22 +201,53 @@ take_one(uint32_t channel)
 
 /* ---- the stream ---- */
 
-/* A record of a key may be the next one, or one the key's end has seen before. */
+/* A record of a key may be the next one, or one the key's end has seen before.  With final
+   ordering the stream may fall back, but never run ahead of what came without a hole. */
+static void
+store_unit(const struct unit *u)
+{
+    struct sent *s = sent_of(u);
+
+    s->stored++;
+    w.last_of_key[s->key] = s->n + 1;
+    if (s->n == w.next_of_key[s->key]) {
+        w.next_of_key[s->key]++;
+        return;
+    }
+    w.repeats++;
+    if (w.mode.ordering == ORDERING_FINAL)
+        return;
+    ck_assert_msg(s->n < w.next_of_key[s->key], "key %u: record %u came, %u was due", s->key, s->n,
+                  w.next_of_key[s->key]);
+}
+
+static void
+check_pack(const struct parcel *p)
+{
+    static uint8_t room[1U << 16];
+    const struct unit *u = p->first;
+
+    ck_assert(p->n == 1 || p->bytes <= 700);
+    ck_assert_uint_eq(p->bytes, p->data_size + u->key_size);
+    pack_write(w.mode.packing, p, room);
+    for (uint32_t i = 1; i < p->n; i++, u = u->next_same_key)
+        ck_assert_uint_eq(sent_of(u->next_same_key)->n, sent_of(u)->n + 1);
+    ck_assert_ptr_eq(u, p->last);
+}
+
 static void
 store(struct flight *f, size_t at)
 {
-    struct sent *s = sent_of(f->batch.units[at]);
+    const struct parcel *p = &f->batch.parcels[at];
+    const struct unit *u = p->first;
 
     f->was_stored[at] = true;
     f->number[at] = ++w.number;
-    s->stored++;
-    if (s->n + 1 == w.next_of_key[s->key]) {
-        w.repeats++;
-        return;
-    }
-    ck_assert_msg(s->n == w.next_of_key[s->key], "key %u: record %u came, %u was due", s->key, s->n,
-                  w.next_of_key[s->key]);
-    w.next_of_key[s->key]++;
+    /* A record again whose first time was not seen: repeats begin where a key's record began. */
+    if (w.mode.ordering != ORDERING_FINAL)
+        ck_assert_uint_le(sent_of(u)->n, w.next_of_key[sent_of(u)->key]);
+    for (uint32_t i = 0; i < p->n; i++, u = u->next_same_key)
+        store_unit(u);
 }
 
 static void
@@ -208,10 +264,15 @@ send(void)
     f->is_used = true;
     f->is_lost = roll(10) == 0;
     for (size_t i = 0; i < f->batch.n; i++) {
-        struct unit *u = f->batch.units[i];
+        const struct parcel *p = &f->batch.parcels[i];
+        uint32_t key = sent_of(p->first)->key;
+        bool is_run = i > 0 && sent_of(f->batch.parcels[i - 1].first)->key == key;
 
-        ck_assert_msg(++w.in_flight_of_key[sent_of(u)->key] == 1, "two of one key in flight");
-        ck_assert(!u->is_acked);
+        ck_assert_msg(++w.in_flight_of_key[key] == 1 ||
+                          (is_run && w.mode.ordering == ORDERING_FINAL),
+                      "two of one key in flight");
+        ck_assert(!p->first->is_acked);
+        check_pack(p);
         f->was_stored[i] = false;
         /* The service may carry it out now, or (below) when it answers, or not at all. */
         if (roll(4) != 0)
@@ -220,32 +281,48 @@ send(void)
 }
 
 static void
+take_answer(struct flight *f, size_t i)
+{
+    const struct parcel *p = &f->batch.parcels[i];
+    struct sequence number = {{0, 0, f->number[i]}};
+    struct unit *u = p->first;
+    /* "InternalFailure" may be told of what was stored, too. */
+    bool is_stored_seen = f->was_stored[i] && roll(12) != 0;
+    enum lanes_verdict verdict;
+
+    w.in_flight_of_key[sent_of(u)->key]--;
+    if (f->is_lost) {
+        u->is_ambiguous = true;
+        lanes_failed(w.lanes, p, LANES_RETURNED, w.now_ns);
+        return;
+    }
+    if (!is_stored_seen) {
+        lanes_failed(w.lanes, p, f->was_stored[i] || roll(2) == 0 ? LANES_FAILED : LANES_THROTTLED,
+                     w.now_ns);
+        return;
+    }
+    verdict = lanes_stored(w.lanes, p, &number);
+    ck_assert_msg(verdict != LANES_BREACH, "the number did not rise");
+    ck_assert(verdict == LANES_DONE || w.mode.ordering == ORDERING_FINAL);
+    for (uint32_t k = 0; verdict == LANES_DONE && k < p->n; k++, u = u->next_same_key) {
+        sent_of(u)->is_acked = true;
+        window_acknowledge(w.window, u);
+    }
+}
+
+static void
 answer(struct flight *f)
 {
-    bool is_stored_seen;
+    size_t start;
 
     lanes_answer(w.lanes);
-    for (size_t i = f->batch.n; i-- > 0;) {
-        struct unit *u = f->batch.units[i];
-        struct sent *s = sent_of(u);
-
-        w.in_flight_of_key[s->key]--;
-        /* "InternalFailure" may be told of what was stored, too. */
-        is_stored_seen = f->was_stored[i] && roll(12) != 0;
-        if (f->is_lost) {
-            u->is_ambiguous = true;
-            lanes_failed(w.lanes, u, LANES_RETURNED, w.now_ns);
-        } else if (is_stored_seen) {
-            struct sequence number = {{0, 0, f->number[i]}};
-
-            ck_assert_msg(lanes_stored(w.lanes, u, &number), "the number did not rise");
-            s->is_acked = true;
-            window_acknowledge(w.window, u);
-        } else {
-            lanes_failed(w.lanes, u,
-                         f->was_stored[i] || roll(2) == 0 ? LANES_FAILED : LANES_THROTTLED,
-                         w.now_ns);
-        }
+    for (size_t end = f->batch.n; end > 0; end = start) {
+        start = end - 1;
+        while (start > 0 &&
+               f->batch.parcels[start - 1].first->key == f->batch.parcels[start].first->key)
+            start--;
+        for (size_t i = start; i < end; i++)
+            take_answer(f, i);
     }
     f->is_used = false;
 }
@@ -296,12 +373,12 @@ is_finished(void)
 }
 
 static void
-run(uint64_t seed)
+run(uint64_t seed, const struct mode *mode)
 {
     struct passed_watermark passed;
     uint64_t steps = 0;
 
-    world_open(seed);
+    world_open_mode(seed, mode);
     while (!is_finished()) {
         ck_assert_msg(++steps < 3000000, "no progress: %u unacknowledged",
                       window_unacked(w.window));
@@ -331,8 +408,9 @@ run(uint64_t seed)
         for (uint32_t i = 0; i < RECORDS; i++)
             ck_assert_uint_ge(w.sent[c][i].stored, 1);
     }
+    /* Whatever came twice: the newest record of each key is its last one. */
     for (uint32_t k = 0; k < KEYS; k++)
-        ck_assert_uint_eq(w.next_of_key[k], w.made_of_key[k]);
+        ck_assert_uint_eq(w.last_of_key[k], w.made_of_key[k]);
     ck_assert(window_passed(w.window, &passed));
     ck_assert_uint_gt(w.repeats, 0);
     ck_assert_uint_eq(lanes_in_flight(w.lanes), 0);
@@ -341,7 +419,7 @@ run(uint64_t seed)
 
 START_TEST(order_and_completeness_under_everything)
 {
-    run((uint64_t)_i + 1);
+    run((uint64_t)_i + 1, &modes[(size_t)_i % (sizeof(modes) / sizeof(modes[0]))]);
 }
 END_TEST
 
@@ -378,16 +456,16 @@ START_TEST(a_key_waits_for_its_head)
     first = add(0, "a", 10, 1);
     second = add(0, "a", 10, 2);
     ck_assert_uint_eq(1, lanes_take(w.lanes, w.now_ns, 500, &b));
-    ck_assert_ptr_eq(b.units[0], first);
+    ck_assert_ptr_eq(b.parcels[0].first, first);
     ck_assert_uint_eq(0, lanes_take(w.lanes, w.now_ns, 500, &b));
-    ck_assert(lanes_stored(w.lanes, first, &one));
+    ck_assert_int_eq(LANES_DONE, lanes_stored(w.lanes, &b.parcels[0], &one));
     ck_assert_uint_eq(1, lanes_take(w.lanes, w.now_ns, 500, &b));
-    ck_assert_ptr_eq(b.units[0], second);
+    ck_assert_ptr_eq(b.parcels[0].first, second);
     /* A number that does not rise is told, also when the key was idle in between. */
-    ck_assert(!lanes_stored(w.lanes, second, &one));
-    first = add(0, "a", 10, 3);
+    ck_assert_int_eq(LANES_BREACH, lanes_stored(w.lanes, &b.parcels[0], &one));
+    (void)add(0, "a", 10, 3);
     ck_assert_uint_eq(1, lanes_take(w.lanes, w.now_ns, 500, &b));
-    ck_assert(!lanes_stored(w.lanes, first, &one));
+    ck_assert_int_eq(LANES_BREACH, lanes_stored(w.lanes, &b.parcels[0], &one));
     world_close();
 }
 END_TEST
@@ -405,10 +483,10 @@ START_TEST(a_failed_record_goes_first_again)
     late = add(0, "b", 10, 2);
     lanes_answer(w.lanes);
     a->is_ambiguous = true;
-    lanes_failed(w.lanes, a, LANES_RETURNED, w.now_ns);
+    lanes_failed(w.lanes, &b.parcels[0], LANES_RETURNED, w.now_ns);
     ck_assert_uint_eq(2, lanes_take(w.lanes, w.now_ns, 500, &b));
-    ck_assert_ptr_eq(b.units[0], a);
-    ck_assert_ptr_eq(b.units[1], late);
+    ck_assert_ptr_eq(b.parcels[0].first, a);
+    ck_assert_ptr_eq(b.parcels[1].first, late);
     ck_assert(b.is_fresh);
     ck_assert_uint_eq(a->tries, 2);
     world_close();
@@ -464,19 +542,19 @@ START_TEST(a_throttled_lane_pauses_alone)
         units[i] = add(0, key, 10, (uint64_t)i + 1);
     }
     ck_assert_uint_eq(1, lanes_take(w.lanes, w.now_ns, 1, &b));
-    hit = b.units[0];
-    lane = lanes_shard_of(w.lanes, hit);
+    hit = b.parcels[0].first;
+    lane = lanes_shard_of(w.lanes, &b.parcels[0]);
     for (int i = 0; i < 32; i++)
-        others += lanes_shard_of(w.lanes, units[i]) != lane;
+        others += lanes_shard_of(w.lanes, &(struct parcel){.first = units[i]}) != lane;
     lanes_answer(w.lanes);
-    lanes_failed(w.lanes, hit, LANES_THROTTLED, w.now_ns);
+    lanes_failed(w.lanes, &b.parcels[0], LANES_THROTTLED, w.now_ns);
     ck_assert_uint_eq(lanes_sendable(w.lanes, w.now_ns), others);
     ck_assert_uint_eq(others, lanes_take(w.lanes, w.now_ns, 500, &b));
     ck_assert_int_gt(lanes_next_resume(w.lanes), w.now_ns);
     ck_assert_int_le(lanes_next_resume(w.lanes), w.now_ns + 200 * NS_PER_MS);
     w.now_ns = lanes_next_resume(w.lanes);
     ck_assert_uint_gt(lanes_take(w.lanes, w.now_ns, 500, &b), 0);
-    ck_assert_ptr_eq(b.units[0], hit);
+    ck_assert_ptr_eq(b.parcels[0].first, hit);
     ck_assert_int_eq(lanes_next_resume(w.lanes) == INT64_MAX, 1);
     world_close();
 }
@@ -495,9 +573,108 @@ START_TEST(lanes_take_turns)
     }
     ck_assert_uint_eq(4, lanes_take(w.lanes, w.now_ns, 4, &b));
     for (size_t i = 0; i < 4; i++)
-        seen[lanes_shard_of(w.lanes, b.units[i])]++;
+        seen[lanes_shard_of(w.lanes, &b.parcels[i])]++;
     for (size_t i = 0; i < 4; i++)
         ck_assert_uint_eq(seen[i], 1);
+    world_close();
+}
+END_TEST
+
+START_TEST(rows_of_one_key_go_together_when_asked)
+{
+    struct batch b;
+
+    world_open_mode(1, &modes[3]);
+    for (uint32_t i = 0; i < 3; i++)
+        take_one(0); /* of 13 rows of partition key 0 */
+    ck_assert_uint_ge(lanes_take(w.lanes, w.now_ns, 500, &b), 2);
+    world_close();
+}
+END_TEST
+
+/* r1 is stored, r2 is not, r3 is: r2 and r3 go again, and only r1 is done. */
+START_TEST(final_ordering_sends_the_tail_again)
+{
+    struct sequence number = {{0, 0, 0}};
+    struct unit *u[3];
+    struct batch b;
+
+    world_open_mode(1, &modes[4]);
+    for (uint64_t i = 0; i < 3; i++)
+        u[i] = add(0, "a", 10, i + 1);
+    ck_assert_uint_eq(3, lanes_take(w.lanes, w.now_ns, 500, &b));
+    lanes_answer(w.lanes);
+    number.word[2] = 1;
+    ck_assert_int_eq(LANES_DONE, lanes_stored(w.lanes, &b.parcels[0], &number));
+    lanes_failed(w.lanes, &b.parcels[1], LANES_RETURNED, w.now_ns);
+    number.word[2] = 2;
+    ck_assert_uint_eq(0, lanes_sendable(w.lanes, w.now_ns)); /* not before all came back */
+    ck_assert_int_eq(LANES_REPEATS, lanes_stored(w.lanes, &b.parcels[2], &number));
+    ck_assert_uint_eq(2, lanes_take(w.lanes, w.now_ns, 500, &b));
+    ck_assert_ptr_eq(b.parcels[0].first, u[1]);
+    ck_assert_ptr_eq(b.parcels[1].first, u[2]);
+    world_close();
+}
+END_TEST
+
+/* Others are waiting: a hot key gets its share of the request, not all of it. */
+START_TEST(final_ordering_leaves_room_for_others)
+{
+    struct batch b;
+    size_t hot = 0;
+
+    world_open_mode(1, &modes[4]);
+    shards_make(1);
+    for (uint64_t i = 0; i < 20; i++)
+        (void)add(0, "hot", 10, i + 1);
+    (void)add(0, "cold", 10, 21);
+    ck_assert_uint_eq(6, lanes_take(w.lanes, w.now_ns, 10, &b));
+    for (size_t i = 0; i < b.n; i++)
+        hot += b.parcels[i].first->key_size == 3;
+    ck_assert_uint_eq(hot, 5);
+    world_close();
+}
+END_TEST
+
+START_TEST(packs_end_at_their_limits)
+{
+    struct batch b;
+
+    world_open_mode(1, &modes[1]);
+    for (uint64_t i = 0; i < 10; i++)
+        (void)add(0, "a", 199, i + 1); /* 200 bytes with its newline; 700 take three and the key */
+    ck_assert_uint_eq(1, lanes_take(w.lanes, w.now_ns, 500, &b));
+    ck_assert_uint_eq(b.parcels[0].n, 3);
+    ck_assert_uint_eq(b.parcels[0].bytes, 601);
+    lanes_failed(w.lanes, &b.parcels[0], LANES_RETURNED, w.now_ns);
+    lanes_set_pack_limit(w.lanes, 700, 2);
+    ck_assert_uint_eq(1, lanes_take(w.lanes, w.now_ns, 500, &b));
+    ck_assert_uint_eq(b.parcels[0].n, 2);
+    lanes_failed(w.lanes, &b.parcels[0], LANES_RETURNED, w.now_ns);
+    lanes_set_pack_limit(w.lanes, 100, 1000); /* smaller than one: it goes alone */
+    ck_assert_uint_eq(1, lanes_take(w.lanes, w.now_ns, 500, &b));
+    ck_assert_uint_eq(b.parcels[0].n, 1);
+    world_close();
+}
+END_TEST
+
+START_TEST(a_dropped_unit_lets_its_followers_go)
+{
+    struct unit *u[2];
+    struct batch b;
+
+    world_open(1);
+    u[0] = add(0, "a", 10, 1);
+    u[1] = add(0, "a", 10, 2);
+    ck_assert_uint_eq(1, lanes_take(w.lanes, w.now_ns, 500, &b));
+    lanes_failed(w.lanes, &b.parcels[0], LANES_RETURNED, w.now_ns);
+    lanes_drop(w.lanes, u[0]);
+    ck_assert_uint_eq(1, lanes_take(w.lanes, w.now_ns, 500, &b));
+    ck_assert_ptr_eq(b.parcels[0].first, u[1]);
+    lanes_failed(w.lanes, &b.parcels[0], LANES_RETURNED, w.now_ns);
+    lanes_drop(w.lanes, u[1]);
+    ck_assert_uint_eq(0, lanes_sendable(w.lanes, w.now_ns));
+    ck_assert_uint_eq(0, lanes_take(w.lanes, w.now_ns, 500, &b));
     world_close();
 }
 END_TEST
@@ -601,13 +778,18 @@ main(void)
 
     suite_add_tcase(s, t);
     tcase_set_timeout(t, 60);
-    tcase_add_loop_test(t, order_and_completeness_under_everything, 0, 12);
+    tcase_add_loop_test(t, order_and_completeness_under_everything, 0, 18);
     tcase_add_test(t, a_key_waits_for_its_head);
     tcase_add_test(t, a_failed_record_goes_first_again);
     tcase_add_test(t, requests_end_at_their_byte_target);
     tcase_add_test(t, one_record_larger_than_the_target_goes_alone);
     tcase_add_test(t, a_throttled_lane_pauses_alone);
     tcase_add_test(t, lanes_take_turns);
+    tcase_add_test(t, rows_of_one_key_go_together_when_asked);
+    tcase_add_test(t, final_ordering_sends_the_tail_again);
+    tcase_add_test(t, final_ordering_leaves_room_for_others);
+    tcase_add_test(t, packs_end_at_their_limits);
+    tcase_add_test(t, a_dropped_unit_lets_its_followers_go);
     tcase_add_test(t, what_makes_no_sense_is_refused);
     tcase_add_test(t, assembled_messages_are_copied_and_bounded);
     tcase_add_test(t, watermarks_never_go_back);

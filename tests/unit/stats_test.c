@@ -746,7 +746,7 @@ START_TEST(test_damaged_files)
     (void)close(fd);
     expect_refusal("not a statistics file");
     poke(offsetof(struct stats_identity, major), &major, sizeof(major));
-    expect_refusal("layout 2.0, this program reads 1.x");
+    expect_refusal("layout 2.1, this program reads 1.x");
     poke(offsetof(struct stats_identity, task), "x", 1);
     expect_refusal("checksum");
     poke(offsetof(struct stats_header, sections) + offsetof(struct stats_section, offset), &offset,
