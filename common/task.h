@@ -95,7 +95,7 @@ struct weir_settings {
     enum ordering ordering;  /* what may be in flight together */
     enum packing packing;    /* changes in one Kinesis record */
     uint64_t pack_size;      /* bytes of a packed record at most, partition key included */
-    enum refused_record refused_record;    /* what happens to a record Kinesis will never take */
+    enum refused_record refused_record; /* what happens to a record Kinesis will never take */
 };
 
 struct task {
