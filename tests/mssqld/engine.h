@@ -163,6 +163,13 @@ struct engine_config {
 int engine_open(const struct engine_config *config, struct engine **out, struct err *e);
 void engine_close(struct engine **engine);
 
+/*
+ * How the engine cuts connections (fail-over, KILL, ordered faults): cut() makes the connection
+ * with that spid die at once, also while it waits for a request.  Called from any session's
+ * thread, perhaps its own.  NULL takes it away again.
+ */
+void engine_on_cut(struct engine *engine, void (*cut)(void *arg, uint16_t spid), void *arg);
+
 struct login_request {
     const char *user;
     const char *password;
@@ -180,6 +187,8 @@ int session_open(struct engine *engine, const struct login_request *login, uint1
                  const struct sink *sink, struct session **out);
 void session_close(struct session **session);
 
+/* True when the engine has ended the session: the front sends what it has, then closes. */
+bool session_ended(const struct session *session);
 const char *session_database(const struct session *session);
 
 /*

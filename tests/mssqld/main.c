@@ -303,7 +303,9 @@ listen_and_serve(const struct options *o, struct engine *engine, SSL_CTX *tls, i
     if (r == 0) {
         (void)printf("listening %s\n", server_address(server));
         (void)fflush(stdout);
+        engine_on_cut(engine, server_cut, server);
         r = server_run(server, stop_fd, e);
+        engine_on_cut(engine, NULL, NULL);
     }
     server_close(&server);
     return r;

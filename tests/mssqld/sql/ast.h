@@ -221,6 +221,8 @@ struct var_def {
 struct stmt {
     enum stmt_kind kind;
     int line;
+    size_t start; /* of its text in the batch's */
+    size_t end;
     struct stmt *next;
     struct name name;
     const char *word; /* option, variable, transaction, user, role ... */

@@ -29,6 +29,9 @@ static const char *const TABLES[] = {
     "CREATE TABLE d%d.sys_permissions (class TEXT, major_id INT, grantee_id INT, "
     "permission TEXT COLLATE MSCI, state TEXT, "
     "PRIMARY KEY(class, major_id, grantee_id, permission)) WITHOUT ROWID",
+    "CREATE TABLE d%d.sys_pending (lsn BLOB PRIMARY KEY, begin_time INT, end_time INT, "
+    "tran_id BLOB, begin_lsn BLOB) WITHOUT ROWID",
+    "CREATE TABLE d%d.sys_pending_actions (lsn BLOB, sql TEXT)",
     "INSERT INTO d%d.sys_schemas VALUES (1,'dbo',1),(2,'guest',2),(3,'INFORMATION_SCHEMA',3),"
     "(4,'sys',4)",
     "INSERT INTO d%d.sys_meta VALUES ('next_id', 1977058079), ('rowversion', 2000), "
@@ -74,8 +77,10 @@ table_free(struct table *t)
 {
     (void)sqlite3_finalize(t->insert);
     (void)sqlite3_finalize(t->identity_update);
-    for (int i = 0; i < t->n_instances; i++)
-        (void)sqlite3_finalize(t->instances[i].insert);
+    for (int i = 0; i < t->n_instances; i++) {
+        (void)sqlite3_finalize(t->instances[i].insert[0]);
+        (void)sqlite3_finalize(t->instances[i].insert[1]);
+    }
     arena_free(&t->arena);
     free(t);
 }

@@ -1,7 +1,5 @@
-#include "tests/mssqld/sql/cdc.h"
-
 #include "common/clock.h"
-#include "tests/mssqld/sql/plan.h"
+#include "tests/mssqld/sql/cdc_parts.h"
 
 #define MASK_MAX 128
 
@@ -67,6 +65,7 @@ begin(struct session *s, struct database *d)
     if (rc != 0)
         return sqlerr_set(&s->error, 50000, 17, 1, "internal: no LSN in database %s", d->name);
     c->active = true;
+    c->deferred = atomic_load(&d->deferred);
     c->db = d;
     c->command_id = 0;
     c->begin_time = s->tran_begin;
@@ -152,19 +151,20 @@ is_left_out(const struct column *c, enum cdc_operation op, bool changed)
 }
 
 static int
-prepare(struct session *s, struct table *t, struct instance *n)
+prepare(struct session *s, struct table *t, struct instance *n, sqlite3_stmt **insert)
 {
     struct sbuf sql = {0};
 
-    if (n->insert != NULL)
+    if (*insert != NULL)
         return 0;
-    sbuf_fmt(&sql, "INSERT INTO d%d.t%d VALUES(?1,NULL,?2,?3,?4", t->db->id, n->object_id);
+    sbuf_fmt(&sql, "INSERT INTO d%d.%c%d VALUES(?1,NULL,?2,?3,?4", t->db->id,
+             s->cdc.deferred ? 'p' : 't', n->object_id);
     for (int i = 0; i < n->n_columns; i++)
         sbuf_fmt(&sql, ",?%d", i + 6);
     sbuf_add(&sql, ",?5)");
-    n->insert = session_prepare(s, sql.data);
+    *insert = session_prepare(s, sql.data);
     sbuf_free(&sql);
-    return n->insert == NULL ? -1 : 0;
+    return *insert == NULL ? -1 : 0;
 }
 
 int
@@ -175,28 +175,31 @@ cdc_row(struct session *s, struct table *t, enum cdc_operation op, const struct 
 
     for (int k = 0; k < t->n_instances; k++) {
         struct instance *n = &t->instances[k];
+        sqlite3_stmt **kept = &n->insert[s->cdc.deferred ? 1 : 0];
+        sqlite3_stmt *q;
         size_t size = make_mask(n, changed, mask);
         int rc;
 
         if (!concerns(n, changed))
             continue;
-        if (prepare(s, t, n) != 0)
+        if (prepare(s, t, n, kept) != 0)
             return -1;
-        (void)sqlite3_bind_blob(n->insert, 1, s->cdc.commit_lsn, LSN_SIZE, SQLITE_STATIC);
-        (void)sqlite3_bind_blob(n->insert, 2, s->cdc.seqval, LSN_SIZE, SQLITE_STATIC);
-        (void)sqlite3_bind_int(n->insert, 3, (int)op);
-        (void)sqlite3_bind_blob(n->insert, 4, mask, (int)size, SQLITE_STATIC);
-        (void)sqlite3_bind_int(n->insert, 5, s->cdc.command_id);
+        q = *kept;
+        (void)sqlite3_bind_blob(q, 1, s->cdc.commit_lsn, LSN_SIZE, SQLITE_STATIC);
+        (void)sqlite3_bind_blob(q, 2, s->cdc.seqval, LSN_SIZE, SQLITE_STATIC);
+        (void)sqlite3_bind_int(q, 3, (int)op);
+        (void)sqlite3_bind_blob(q, 4, mask, (int)size, SQLITE_STATIC);
+        (void)sqlite3_bind_int(q, 5, s->cdc.command_id);
         for (int i = 0; i < n->n_columns; i++) {
             int c = n->columns[i];
 
             if (c < 0 || is_left_out(&t->columns[c], op, changed != NULL && changed[c]))
-                (void)sqlite3_bind_null(n->insert, i + 6);
+                (void)sqlite3_bind_null(q, i + 6);
             else
-                (void)stored_bind(n->insert, i + 6, &values[c]);
+                (void)stored_bind(q, i + 6, &values[c]);
         }
-        rc = sqlite3_step(n->insert) == SQLITE_DONE ? 0 : session_sqlite_error(s);
-        (void)sqlite3_reset(n->insert);
+        rc = sqlite3_step(q) == SQLITE_DONE ? 0 : session_sqlite_error(s);
+        (void)sqlite3_reset(q);
         if (rc != 0)
             return -1;
     }
@@ -209,6 +212,60 @@ blob(const void *data, size_t size)
     return (struct stored){.kind = SQLITE_BLOB, .data = data, .size = size};
 }
 
+/* The log ends behind the transaction, captured or not. */
+static int
+write_log_end(struct session *s, struct database *d)
+{
+    sqlite3_stmt *q = session_prepare(
+        s,
+        arena_printf(&s->exec_arena, "UPDATE d%d.sys_meta SET v = ?1 WHERE k = 'last_lsn'", d->id));
+    int rc;
+
+    if (q == NULL)
+        return -1;
+    (void)sqlite3_bind_blob(q, 1, s->cdc.commit_lsn, LSN_SIZE, SQLITE_STATIC);
+    rc = sqlite3_step(q) == SQLITE_DONE ? 0 : session_sqlite_error(s);
+    (void)sqlite3_finalize(q);
+    return rc;
+}
+
+/* Deferred capture: the mapping row waits for the scan. */
+static int
+write_pending(struct session *s, struct database *d, const struct stored row[5])
+{
+    sqlite3_stmt *q = session_prepare(
+        s,
+        arena_printf(&s->exec_arena, "INSERT INTO d%d.sys_pending VALUES (?1,?2,?3,?4,?5)", d->id));
+    int rc = q == NULL ? -1 : 0;
+
+    for (int i = 0; i < 5 && rc == 0; i++)
+        rc = stored_bind(q, i + 1, &row[i]) == SQLITE_OK ? 0 : session_sqlite_error(s);
+    if (rc == 0 && sqlite3_step(q) != SQLITE_DONE)
+        rc = session_sqlite_error(s);
+    (void)sqlite3_finalize(q);
+    return rc;
+}
+
+int
+cdc_at_capture(struct session *s, struct database *d, const char *sql)
+{
+    sqlite3_stmt *q;
+    int rc;
+
+    if (!s->cdc.deferred)
+        return cdc_run(s, sql);
+    q = session_prepare(
+        s,
+        arena_printf(&s->exec_arena, "INSERT INTO d%d.sys_pending_actions VALUES (?1,?2)", d->id));
+    if (q == NULL)
+        return -1;
+    (void)sqlite3_bind_blob(q, 1, s->cdc.commit_lsn, LSN_SIZE, SQLITE_STATIC);
+    (void)sqlite3_bind_text(q, 2, sql, -1, SQLITE_STATIC);
+    rc = sqlite3_step(q) == SQLITE_DONE ? 0 : session_sqlite_error(s);
+    (void)sqlite3_finalize(q);
+    return rc;
+}
+
 static int
 write_mapping(struct session *s, struct database *d, const uint8_t *tran_id, size_t id_size)
 {
@@ -217,8 +274,6 @@ write_mapping(struct session *s, struct database *d, const uint8_t *tran_id, siz
     struct table *t;
     struct moment utc;
     struct moment local;
-    sqlite3_stmt *q;
-    int rc;
 
     catalog_refresh(s);
     t = catalog_find(s, &name, 'U');
@@ -233,17 +288,9 @@ write_mapping(struct session *s, struct database *d, const uint8_t *tran_id, siz
         row[1].i = s->cdc.begin_time;
     row[3] = blob(tran_id, id_size);
     row[4] = blob(s->cdc.begin_lsn, LSN_SIZE);
-    if (dml_append(s, t, row) != 0)
+    if ((s->cdc.deferred ? write_pending(s, d, row) : dml_append(s, t, row)) != 0)
         return -1;
-    q = session_prepare(
-        s,
-        arena_printf(&s->exec_arena, "UPDATE d%d.sys_meta SET v = ?1 WHERE k = 'last_lsn'", d->id));
-    if (q == NULL)
-        return -1;
-    (void)sqlite3_bind_blob(q, 1, s->cdc.commit_lsn, LSN_SIZE, SQLITE_STATIC);
-    rc = sqlite3_step(q) == SQLITE_DONE ? 0 : session_sqlite_error(s);
-    (void)sqlite3_finalize(q);
-    return rc;
+    return write_log_end(s, d);
 }
 
 int
@@ -271,6 +318,9 @@ cdc_write_dummy(struct session *s, struct database *d)
         return -1;
     s->cdc.begin_time = 0;
     rc = begin(s, d);
+    if (rc == 0 && s->cdc.deferred &&
+        session_int(s, 0, "SELECT count(*) FROM d%d.sys_pending", d->id) == 0)
+        s->cdc.deferred = false; /* the scan itself has found the log empty */
     if (rc == 0)
         rc = write_mapping(s, d, NO_TRANSACTION, sizeof NO_TRANSACTION);
     s->cdc.active = false;

@@ -1,6 +1,9 @@
 /*
  * cdc - change data capture: the rows of cdc.<instance>_CT and cdc.lsn_time_mapping.
  *
+ * With deferred capture (job.h) the same rows go to the pending log, d<n>.p<object id> for
+ * d<n>.t<object id> and sys_pending for the mapping, until a scan moves them.
+ *
  * Rows are written while the statement runs, in its own SQLite transaction, so that a
  * rollback leaves nothing.  The commit LSN is chosen at the transaction's first captured
  * change: the database has one writer at a time, hence nobody can commit in between.  An LSN is
@@ -37,6 +40,12 @@ int cdc_row(struct session *s, struct table *t, enum cdc_operation op, const str
 int cdc_next_row(struct session *s);
 /* The inserts of a deferred update are a command of their own. */
 void cdc_next_command(struct session *s);
+
+/*
+ * T-SQL about the running transaction's capture (a first LSN, a row of ddl_history): run now, or
+ * with deferred capture when a scan reads the transaction.  After cdc_begin_statement().
+ */
+int cdc_at_capture(struct session *s, struct database *d, const char *sql);
 
 int cdc_before_commit(struct session *s);
 int cdc_write_dummy(struct session *s, struct database *d);

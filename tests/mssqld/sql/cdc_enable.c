@@ -125,34 +125,27 @@ describe_instance(struct session *s, const struct table *t, int ct, const struct
     return rc;
 }
 
-static int
-create_jobs(struct session *s)
-{
-    int id = s->current->id;
-
-    return cdc_run(
-        s, arena_printf(&s->exec_arena,
-                        "IF NOT EXISTS (SELECT 1 FROM msdb.dbo.cdc_jobs WHERE database_id = %d) "
-                        "BEGIN INSERT INTO msdb.dbo.cdc_jobs VALUES (%d, N'capture', NEWID(), 500, "
-                        "10, 1, 5, 0, 0); INSERT INTO msdb.dbo.cdc_jobs VALUES (%d, N'cleanup', "
-                        "NEWID(), 0, 0, 0, 0, 4320, 5000) END",
-                        id, id, id));
-}
-
-/* A mapping row of its own gives the instance its first LSN. */
+/* A mapping row of its own gives the instance its first LSN, once that row is captured. */
 static int
 first_lsn(struct session *s, struct table *ct, const char *insert)
 {
-    if (cdc_begin_statement(s, s->current) != 0 || cdc_run(s, insert) != 0)
+    if (cdc_run(s, insert) != 0 ||
+        cdc_at_capture(s, s->current,
+                       arena_printf(&s->exec_arena,
+                                    "UPDATE cdc.change_tables SET start_lsn = %s WHERE object_id = "
+                                    "%d",
+                                    cdc_lsn_text(s, s->cdc.commit_lsn), ct->object_id)) != 0)
         return -1;
-    return session_sqlf(s,
-                        "UPDATE d%d.sys_columns SET nullable = 1 WHERE object_id = %d AND name = "
-                        "'__$command_id'; UPDATE d%d.sys_indexes SET is_primary = 0, is_constraint "
-                        "= 0, name = %s WHERE object_id = %d",
-                        s->current->id, ct->object_id, s->current->id,
-                        cdc_quote(s, arena_printf(&s->exec_arena, "%s_clustered_idx", ct->name)) +
-                            1,
-                        ct->object_id);
+    return session_sqlf(
+        s,
+        "CREATE TABLE d%d.p%d AS SELECT * FROM d%d.t%d; CREATE INDEX d%d.x%d ON "
+        "p%d(c1); UPDATE d%d.sys_columns SET nullable = 1 WHERE object_id = %d AND name = "
+        "'__$command_id'; UPDATE d%d.sys_indexes SET is_primary = 0, is_constraint "
+        "= 0, name = %s WHERE object_id = %d",
+        s->current->id, ct->object_id, s->current->id, ct->object_id, s->current->id, ct->object_id,
+        ct->object_id, s->current->id, ct->object_id, s->current->id,
+        cdc_quote(s, arena_printf(&s->exec_arena, "%s_clustered_idx", ct->name)) + 1,
+        ct->object_id);
 }
 
 /* The key rows are told apart by, the columns captured: refused when they do not fit. */
@@ -206,13 +199,13 @@ enlist(struct session *s, const struct proc_call *call, const struct name *ct_na
 
     if (ct == NULL || cdc_begin_statement(s, s->current) != 0)
         return -1;
-    insert = arena_printf(
-        &s->exec_arena,
-        "INSERT INTO cdc.change_tables VALUES (%d, 0, %d, %s, %s, NULL, %d, 0, "
-        "%s, %s, NULL, GETDATE(), %d)",
-        ct->object_id, source, cdc_quote(s, instance), cdc_lsn_text(s, s->cdc.commit_lsn),
-        proc_int(s, call, "@supports_net_changes", 3, key_name != NULL) != 0, cdc_quote(s, role),
-        cdc_quote(s, key_name), proc_int(s, call, "@allow_partition_switch", 8, 1) != 0);
+    insert = arena_printf(&s->exec_arena,
+                          "INSERT INTO cdc.change_tables VALUES (%d, 0, %d, %s, NULL, NULL, %d, 0, "
+                          "%s, %s, NULL, GETDATE(), %d)",
+                          ct->object_id, source, cdc_quote(s, instance),
+                          proc_int(s, call, "@supports_net_changes", 3, key_name != NULL) != 0,
+                          cdc_quote(s, role), cdc_quote(s, key_name),
+                          proc_int(s, call, "@allow_partition_switch", 8, 1) != 0);
     if (first_lsn(s, ct, insert) != 0 ||
         session_sqlf(s,
                      "UPDATE d%d.sys_objects SET tracked = 1 WHERE object_id = %d; UPDATE "
@@ -254,7 +247,7 @@ enable_checked(struct session *s, const struct proc_call *call, struct table *t,
         return -1;
     catalog_forget(s);
     engine_catalog_changed(s->engine);
-    return create_jobs(s);
+    return cdc_create_jobs(s);
 }
 
 int

@@ -2,6 +2,7 @@
 #include <strings.h>
 
 #include "tests/mssqld/sql/cdc_parts.h"
+#include "tests/mssqld/sql/job.h"
 #include "tests/mssqld/sql/security.h"
 
 const char CDC_JOBS_TABLE[] =
@@ -110,7 +111,7 @@ enable_db(struct session *s)
         return -1;
     atomic_store(&d->cdc_enabled, true);
     engine_save_database(s->engine, d);
-    (void)pthread_cond_broadcast(&s->engine->changed);
+    (void)pthread_cond_broadcast(&s->engine->job_wake);
     return 0;
 }
 
@@ -136,10 +137,11 @@ cdc_drop_instance(struct session *s, struct database *d, int object_id)
                        cdc_bracket(s, d->name), cdc_bracket(s, t->name));
     if (cdc_run(s, sql) != 0)
         return -1;
-    return session_sqlf(s,
-                        "UPDATE d%d.sys_objects SET tracked = (SELECT count(*) FROM "
-                        "d%d.sys_objects x WHERE x.parent_id = %d) > 0 WHERE object_id = %d",
-                        d->id, d->id, source, source);
+    return session_sqlf(
+        s,
+        "DROP TABLE IF EXISTS d%d.p%d; UPDATE d%d.sys_objects SET tracked = (SELECT count(*) FROM "
+        "d%d.sys_objects x WHERE x.parent_id = %d) > 0 WHERE object_id = %d",
+        d->id, object_id, d->id, d->id, source, source);
 }
 
 static int
@@ -162,6 +164,10 @@ disable_db(struct session *s)
                                 "DELETE FROM msdb.dbo.cdc_jobs WHERE database_id = %d", d->id)) !=
         0)
         return -1;
+    if (session_sqlf(s, "DELETE FROM d%d.sys_pending; DELETE FROM d%d.sys_pending_actions", d->id,
+                     d->id) != 0)
+        return -1;
+    job_forget(s->engine, d);
     atomic_store(&d->cdc_enabled, false);
     engine_save_database(s->engine, d);
     return 0;
@@ -213,86 +219,9 @@ disable_table(struct session *s, const struct proc_call *call)
     return 0;
 }
 
-static int
-no_instance(struct session *s)
-{
-    return sqlerr_set(&s->error, 22981, 16, 1, "Object does not exist or access is denied.");
-}
-
-/* First the bounds, in a transaction of their own; then the rows. */
-static int
-cleanup(struct session *s, const struct proc_call *call)
-{
-    const char *instance = proc_text(s, call, "@capture_instance", 0, "");
-    const struct proc_arg *mark = proc_find(call, "@low_water_mark", 1);
-    struct sql_type lsn = type_sized(SQL_BINARY, LSN_SIZE);
-    struct value_context c = run_context(s, VALUE_CAST);
-    const char *q = cdc_quote(s, instance);
-    const char *low;
-    struct sql_value v;
-
-    if (!atomic_load(&s->current->cdc_enabled))
-        return cdc_not_enabled(s);
-    if (catalog_find(s,
-                     &(struct name){.schema = "cdc",
-                                    .object = arena_printf(&s->exec_arena, "%s_CT", instance)},
-                     'U') == NULL)
-        return no_instance(s);
-    if (mark == NULL || mark->value.is_null)
-        return 0;
-    if (value_convert(&c, &mark->type, &mark->value, &lsn, &v) != 0)
-        return -1;
-    low = cdc_lsn_text(s, v.bytes.data);
-    if (cdc_run(s, arena_printf(&s->exec_arena,
-                                "IF NOT EXISTS (SELECT 1 FROM cdc.lsn_time_mapping WHERE "
-                                "start_lsn = %s) THROW 22964, N'LSN %s, specified as value "
-                                "for the @low_water_mark parameter, is not in the "
-                                "lsn_time_mapping table.', 1; UPDATE cdc.change_tables SET "
-                                "start_lsn = %s WHERE capture_instance = %s AND start_lsn < "
-                                "%s",
-                                low, low, low, q, low)) != 0)
-        return -1;
-    return cdc_run(
-        s, arena_printf(&s->exec_arena,
-                        "DELETE FROM cdc.%s WHERE [__$start_lsn] < %s; IF NOT EXISTS (SELECT 1 "
-                        "FROM cdc.change_tables WHERE start_lsn < %s) DELETE FROM "
-                        "cdc.lsn_time_mapping WHERE start_lsn < %s",
-                        cdc_bracket(s, arena_printf(&s->exec_arena, "%s_CT", instance)), low, low,
-                        low));
-}
-
-static int
-change_job(struct session *s, const struct proc_call *call)
-{
-    static const char *const FIELDS[] = {"maxtrans",        "maxscans",  "continuous",
-                                         "pollinginterval", "retention", "threshold"};
-    const char *job = proc_text(s, call, "@job_type", 0, "capture");
-    struct sbuf o = {0};
-    int rc = 0;
-
-    if (!atomic_load(&s->current->cdc_enabled))
-        return cdc_not_enabled(s);
-    for (int i = 0; i < 6; i++) {
-        char name[40];
-        int64_t v;
-
-        (void)snprintf(name, sizeof name, "@%s", FIELDS[i]);
-        v = proc_int(s, call, name, i + 1, -1);
-        if (v >= 0)
-            sbuf_fmt(&o,
-                     "UPDATE msdb.dbo.cdc_jobs SET %s = %lld WHERE database_id = %d AND "
-                     "job_type = %s;",
-                     FIELDS[i], (long long)v, s->current->id, cdc_quote(s, job));
-    }
-    if (o.size > 0)
-        rc = cdc_run(s, o.data);
-    sbuf_free(&o);
-    return rc;
-}
-
 /* Answers of the help procedures go to the client: run as its own text. */
-static int
-answer(struct session *s, const char *sql)
+int
+cdc_answer(struct session *s, const char *sql)
 {
     bool internal = s->cdc_internal;
     int rc;
@@ -304,16 +233,6 @@ answer(struct session *s, const char *sql)
 }
 
 static int
-help_jobs(struct session *s)
-{
-    return answer(s, arena_printf(&s->exec_arena,
-                                  "SELECT job_id, job_type, maxtrans, maxscans, continuous, "
-                                  "pollinginterval, retention, threshold FROM msdb.dbo.cdc_jobs "
-                                  "WHERE database_id = %d",
-                                  s->current->id));
-}
-
-static int
 help_capture(struct session *s, const struct proc_call *call)
 {
     const char *schema = proc_text(s, call, "@source_schema", 0, NULL);
@@ -321,7 +240,7 @@ help_capture(struct session *s, const struct proc_call *call)
 
     if (!atomic_load(&s->current->cdc_enabled))
         return cdc_not_enabled(s);
-    return answer(
+    return cdc_answer(
         s,
         arena_printf(
             &s->exec_arena,
@@ -345,7 +264,7 @@ captured_columns(struct session *s, const struct proc_call *call)
 
     if (!atomic_load(&s->current->cdc_enabled))
         return cdc_not_enabled(s);
-    return answer(
+    return cdc_answer(
         s, arena_printf(
                &s->exec_arena,
                "SELECT s.name AS source_schema, t.name AS source_table, ct.capture_instance, "
@@ -364,7 +283,7 @@ captured_columns(struct session *s, const struct proc_call *call)
 static int
 ddl_history(struct session *s, const struct proc_call *call)
 {
-    return answer(
+    return cdc_answer(
         s, arena_printf(&s->exec_arena,
                         "SELECT s.name AS source_schema, t.name AS source_table, "
                         "ct.capture_instance, h.required_column_update, h.ddl_command, h.ddl_lsn, "
@@ -386,10 +305,12 @@ cdc_note_ddl(struct session *s, struct table *t, const char *command, bool requi
     if (cdc_begin_statement(s, t->db) != 0 || cdc_next_row(s) != 0)
         return -1;
     for (int i = 0; i < t->n_instances; i++)
-        sbuf_fmt(&o, "INSERT INTO cdc.ddl_history VALUES (%d, %d, %d, %s, %s, GETDATE());",
-                 t->object_id, t->instances[i].object_id, required_update, cdc_quote(s, command),
-                 cdc_lsn_text(s, s->cdc.seqval));
-    rc = cdc_run(s, o.data);
+        sbuf_fmt(&o,
+                 "INSERT INTO cdc.ddl_history SELECT source_object_id, object_id, %d, %s, %s, "
+                 "GETDATE() FROM cdc.change_tables WHERE object_id = %d;",
+                 required_update, cdc_quote(s, command), cdc_lsn_text(s, s->cdc.seqval),
+                 t->instances[i].object_id);
+    rc = cdc_at_capture(s, t->db, o.data);
     sbuf_free(&o);
     return rc;
 }
@@ -407,22 +328,15 @@ dispatch(struct session *s, const struct proc_call *call, const char *name, bool
     if (strcasecmp(name, "disable_table") == 0)
         return disable_table(s, call);
     if (strcasecmp(name, "cleanup_change_table") == 0)
-        return cleanup(s, call);
-    if (strcasecmp(name, "change_job") == 0)
-        return change_job(s, call);
-    if (strcasecmp(name, "help_jobs") == 0)
-        return help_jobs(s);
+        return cdc_cleanup_table(s, call);
     if (strcasecmp(name, "help_change_data_capture") == 0)
         return help_capture(s, call);
     if (strcasecmp(name, "get_captured_columns") == 0)
         return captured_columns(s, call);
     if (strcasecmp(name, "get_ddl_history") == 0)
         return ddl_history(s, call);
-    if (strcasecmp(name, "start_job") == 0 || strcasecmp(name, "stop_job") == 0 ||
-        strcasecmp(name, "scan") == 0 || strcasecmp(name, "add_job") == 0)
-        return 0; /* capture is synchronous here: there is no job to steer */
     *known = false;
-    return 0;
+    return cdc_job_procedure(s, call, name, known);
 }
 
 /* The database is switched by a sysadmin, the rest is done by its owner too. */
@@ -447,7 +361,7 @@ cdc_procedure(struct session *s, const struct proc_call *call, int *rc)
     bool own = false;
     bool known;
 
-    if (strncasecmp(name, "sp_cdc_", 7) != 0)
+    if (strncasecmp(name, "sp_cdc_", 7) != 0 && strcasecmp(name, "sp_MScdc_cleanup_job") != 0)
         return false;
     *rc = 0;
     if (call->name->database != NULL) {
@@ -460,14 +374,14 @@ cdc_procedure(struct session *s, const struct proc_call *call, int *rc)
     }
     catalog_refresh(s);
     s->error.number = 0;
-    if (strncasecmp(name, "sp_cdc_help", 11) != 0 && strncasecmp(name, "sp_cdc_get", 10) != 0) {
+    if (strncasecmp(name, "sp_cdc_help_c", 13) != 0 && strncasecmp(name, "sp_cdc_get", 10) != 0) {
         *rc = authorized(s, name);
-        own = s->trancount == 0 && *rc == 0;
+        own = s->trancount == 0 && *rc == 0 && !cdc_steers_job(name);
     }
     if (own) /* all steps in one transaction */
         (void)tx_begin(s, NULL);
     if (*rc == 0)
-        *rc = dispatch(s, call, name + 7, &known);
+        *rc = dispatch(s, call, strncasecmp(name, "sp_cdc_", 7) == 0 ? name + 7 : name, &known);
     else
         known = true;
     if (own && s->trancount > 0) {

@@ -1,5 +1,7 @@
 #include "tests/mssqld/sql/datetime.h"
 
+#include <stdatomic.h>
+
 #include <ctype.h>
 #include <strings.h>
 #include <time.h>
@@ -322,15 +324,37 @@ datetime_parse(const char *text, size_t size, enum date_order order, int style, 
     return parse_zone(&r, out) && r.i == r.size;
 }
 
+/* The server's clock against the machine's: one process is one server. */
+static _Atomic int64_t shift_s;
+static _Atomic int zone = DATETIME_OWN_ZONE;
+
+void
+datetime_shift(int64_t seconds)
+{
+    if (seconds == 0)
+        atomic_store(&shift_s, 0);
+    else
+        (void)atomic_fetch_add(&shift_s, seconds);
+}
+
+void
+datetime_zone(int minutes)
+{
+    atomic_store(&zone, minutes);
+}
+
 void
 datetime_now(struct moment *utc, struct moment *local)
 {
-    int64_t ns = clock_real_ns();
+    int64_t ns = clock_real_ns() + atomic_load(&shift_s) * NS_PER_S;
+    int zone_min = atomic_load(&zone);
     time_t now = (time_t)(ns / NS_PER_S);
     struct tm tm;
     int64_t ticks;
 
     (void)localtime_r(&now, &tm);
+    if (zone_min != DATETIME_OWN_ZONE)
+        tm.tm_gmtoff = zone_min * 60L;
     ticks = (int64_t)DAYS_TO_1970 * TICKS_PER_DAY + ns / 100;
     *utc = (struct moment){.days = (int32_t)(ticks / TICKS_PER_DAY),
                            .ticks = ticks % TICKS_PER_DAY,

@@ -41,6 +41,14 @@ enum datetime_kind { DT_DATE, DT_TIME, DT_SMALL, DT_DATETIME, DT_DATETIME2, DT_O
 bool datetime_format(const struct moment *m, enum datetime_kind kind, int scale, int style,
                      char *buf, size_t size);
 
+/*
+ * The server's clock and zone, for all sessions of the process: seconds add up (0 = none again);
+ * DATETIME_OWN_ZONE is the process's zone.
+ */
+#define DATETIME_OWN_ZONE 100000
+void datetime_shift(int64_t seconds);
+void datetime_zone(int minutes);
+
 /* Server clock: UTC now, and the local offset in minutes. */
 void datetime_now(struct moment *utc, struct moment *local);
 

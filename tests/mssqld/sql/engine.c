@@ -1,15 +1,15 @@
-/* Server-wide state: the databases, their files, the thread that writes dummy rows. */
+/* Server-wide state: the databases and their files. */
 #include <dirent.h>
 #include <errno.h>
 #include <strings.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "common/clock.h"
 #include "common/err.h"
 #include "tests/mssqld/sql/catalog.h"
 #include "tests/mssqld/sql/cdc.h"
+#include "tests/mssqld/sql/fault.h"
+#include "tests/mssqld/sql/job.h"
 
 static const char SERVER_TABLES[] =
     "CREATE TABLE IF NOT EXISTS srv_databases (id INTEGER PRIMARY KEY, name TEXT UNIQUE, "
@@ -40,6 +40,32 @@ engine_database(struct engine *g, const char *name)
         continue;
     (void)pthread_mutex_unlock(&g->mutex);
     return d;
+}
+
+void
+engine_on_cut(struct engine *engine, void (*cut)(void *arg, uint16_t spid), void *arg)
+{
+    (void)pthread_mutex_lock(&engine->mutex);
+    engine->cut = cut;
+    engine->cut_arg = arg;
+    (void)pthread_mutex_unlock(&engine->mutex);
+}
+
+void
+engine_cut(struct engine *g, uint16_t spid)
+{
+    void (*cut)(void *arg, uint16_t spid);
+    void *arg;
+
+    (void)pthread_mutex_lock(&g->mutex);
+    for (struct session *s = g->sessions; s != NULL; s = s->next)
+        if (s->spid == spid)
+            atomic_store(&s->ended, true);
+    cut = g->cut;
+    arg = g->cut_arg;
+    (void)pthread_mutex_unlock(&g->mutex);
+    if (cut != NULL)
+        cut(arg, spid);
 }
 
 void
@@ -140,6 +166,23 @@ prepare_file(const char *path, struct sqlerr *e)
     return rc == SQLITE_OK ? 0 : -1;
 }
 
+void
+engine_load_log_end(struct session *s, struct database *d)
+{
+    sqlite3_stmt *q =
+        session_attach(s, d) != 0
+            ? NULL
+            : session_prepare(s, arena_printf(&s->exec_arena,
+                                              "SELECT v FROM d%d.sys_meta WHERE k = 'last_lsn'",
+                                              d->id));
+
+    (void)pthread_mutex_lock(&s->engine->mutex);
+    if (q != NULL && sqlite3_step(q) == SQLITE_ROW && sqlite3_column_bytes(q, 0) == LSN_SIZE)
+        memcpy(d->log_end, sqlite3_column_blob(q, 0), LSN_SIZE);
+    (void)pthread_mutex_unlock(&s->engine->mutex);
+    (void)sqlite3_finalize(q);
+}
+
 int
 engine_setup_database(struct session *s, struct database *d)
 {
@@ -151,6 +194,8 @@ engine_setup_database(struct session *s, struct database *d)
     if (rc == 0)
         rc = catalog_create(s, d);
     (void)session_sql(s, rc == 0 ? "COMMIT" : "ROLLBACK");
+    if (rc == 0)
+        engine_load_log_end(s, d);
     return rc;
 }
 
@@ -260,6 +305,8 @@ setup_system(struct engine *g, struct err *e)
         if (engine_setup_database(g->internal, engine_database_id(g, i)) != 0)
             return err_set(e, ERR_IO, "set up database %s: %s", NAMES[i - 1],
                            g->internal->error.text);
+    for (struct database *d = g->databases; !fresh && d != NULL; d = d->next)
+        engine_load_log_end(g->internal, d);
     if (fresh) {
         g->internal->current = engine_database_id(g, DB_MSDB);
         if (run_internal(g->internal, CDC_JOBS_TABLE) != 0)
@@ -267,45 +314,6 @@ setup_system(struct engine *g, struct err *e)
         g->internal->current = engine_database_id(g, DB_MASTER);
     }
     return 0;
-}
-
-/* Writes a dummy row into lsn_time_mapping of every capturing database that is idle. */
-static void *
-dummy_main(void *arg)
-{
-    struct engine *g = arg;
-    int64_t period_ns = (int64_t)g->dummy_row_ms * NS_PER_MS;
-
-    (void)pthread_mutex_lock(&g->mutex);
-    while (!atomic_load(&g->stopping)) {
-        int64_t now = clock_mono_ns();
-        int64_t next = now + period_ns;
-        struct database *due = NULL;
-        struct timespec until;
-
-        for (struct database *d = g->databases; d != NULL; d = d->next) {
-            if (d->dropped || !atomic_load(&d->cdc_enabled))
-                continue;
-            if (atomic_load(&d->last_write_ns) + period_ns <= now && d->writer == NULL)
-                due = d;
-            else if (atomic_load(&d->last_write_ns) + period_ns < next &&
-                     atomic_load(&d->last_write_ns) + period_ns > now)
-                next = atomic_load(&d->last_write_ns) + period_ns;
-        }
-        if (due != NULL) {
-            atomic_store(&due->last_write_ns, now);
-            (void)pthread_mutex_unlock(&g->mutex);
-            (void)cdc_write_dummy(g->internal, due);
-            (void)pthread_mutex_lock(&g->mutex);
-            continue;
-        }
-        next += clock_real_ns() - now;
-        until.tv_sec = (time_t)(next / NS_PER_S);
-        until.tv_nsec = (long)(next % NS_PER_S);
-        (void)pthread_cond_timedwait(&g->changed, &g->mutex, &until);
-    }
-    (void)pthread_mutex_unlock(&g->mutex);
-    return NULL;
 }
 
 int
@@ -317,6 +325,8 @@ engine_open(const struct engine_config *config, struct engine **out, struct err 
     CHECK(g != NULL);
     (void)pthread_mutex_init(&g->mutex, NULL);
     (void)pthread_cond_init(&g->changed, NULL);
+    (void)pthread_cond_init(&g->job_wake, NULL);
+    atomic_store(&g->agent_running, true);
     atomic_store(&g->catalog_version, 1);
     atomic_store(&g->next_transaction, 900);
     g->directory = strdup(config->directory);
@@ -333,10 +343,9 @@ engine_open(const struct engine_config *config, struct engine **out, struct err 
         engine_close(&g);
         return -1;
     }
-    if (g->dummy_row_ms > 0) {
-        CHECK(pthread_create(&g->dummy_thread, NULL, dummy_main, g) == 0);
-        g->dummy_running = true;
-    }
+    job_recover(g);
+    if (g->dummy_row_ms > 0)
+        job_thread_start(g);
     *out = g;
     return 0;
 }
@@ -348,12 +357,7 @@ engine_close(struct engine **engine)
 
     if (g == NULL)
         return;
-    (void)pthread_mutex_lock(&g->mutex);
-    atomic_store(&g->stopping, true);
-    (void)pthread_cond_broadcast(&g->changed);
-    (void)pthread_mutex_unlock(&g->mutex);
-    if (g->dummy_running)
-        (void)pthread_join(g->dummy_thread, NULL);
+    job_thread_stop(g);
     session_close(&g->internal);
     CHECK(g->sessions == NULL);
     (void)sqlite3_close(g->master);
@@ -362,10 +366,13 @@ engine_close(struct engine **engine)
 
         free(g->databases->name);
         free(g->databases->path);
+        job_free(g->databases->job);
         free(g->databases);
         g->databases = next;
     }
+    fault_free(g);
     (void)pthread_cond_destroy(&g->changed);
+    (void)pthread_cond_destroy(&g->job_wake);
     (void)pthread_mutex_destroy(&g->mutex);
     free(g->directory);
     free(g->sa_password);

@@ -3,6 +3,7 @@
 
 #include "tests/mssqld/sql/cdc.h"
 #include "tests/mssqld/sql/func.h"
+#include "tests/mssqld/sql/job.h"
 
 /* Name of a cdc table in SQLite, or false when the database has none. */
 static bool
@@ -249,7 +250,7 @@ fn_lsn_text(sqlite3_context *c, int n, sqlite3_value **v)
     func_string(c, out);
 }
 
-/* VLF * 10^15 + block * 10^5 + slot, as numeric(25,0); the slot moved on by the second argument. */
+/* VLF * 10^15 + block * 10^5 + slot, as numeric(25,0). */
 static void
 fn_lsn_number(sqlite3_context *c, int n, sqlite3_value **v)
 {
@@ -261,15 +262,76 @@ fn_lsn_number(sqlite3_context *c, int n, sqlite3_value **v)
 
     (void)n;
     (void)func_context(c);
-    if (sqlite3_value_bytes(v[0]) != LSN_SIZE || func_session(c)->trancount == 0)
+    if (sqlite3_value_bytes(v[0]) != LSN_SIZE)
         return;
     for (int i = 0; i < 4; i++) {
         vlf = vlf * 256 + p[i];
         block = block * 256 + p[4 + i];
     }
-    value_set_decimal(&out, vlf * decimal_power(15) + block * decimal_power(5) +
-                                (p[8] * 256 + p[9]) + sqlite3_value_int(v[1]));
+    value_set_decimal(&out,
+                      vlf * decimal_power(15) + block * decimal_power(5) + (p[8] * 256 + p[9]));
     func_result(c, &t, &out);
+}
+
+/* Rows of a monitoring view, as JSON. */
+static void
+fn_job_rows(sqlite3_context *c, int n, sqlite3_value **v)
+{
+    struct session *s = func_session(c);
+    struct database *d = engine_database_id(s->engine, sqlite3_value_int(v[0]));
+    struct sbuf o = {0};
+
+    (void)n;
+    if (d == NULL)
+        return;
+    job_rows(s, d, func_arg(v[1]), &o);
+    sqlite3_result_text(c, o.data, (int)o.size, SQLITE_TRANSIENT);
+    sbuf_free(&o);
+}
+
+static void
+fn_agent(sqlite3_context *c, int n, sqlite3_value **v)
+{
+    (void)n;
+    (void)v;
+    sqlite3_result_int(c, atomic_load(&func_session(c)->engine->agent_running));
+}
+
+static void
+fn_server(sqlite3_context *c, int n, sqlite3_value **v)
+{
+    (void)n;
+    (void)v;
+    func_string(c, func_session(c)->engine->server_name);
+}
+
+/* The last record of a database's log, or of the session's last savepoint. */
+static void
+fn_log_end(sqlite3_context *c, int n, sqlite3_value **v)
+{
+    struct session *s = func_session(c);
+    struct database *d = engine_database_id(s->engine, sqlite3_value_int(v[0]));
+    uint8_t lsn[LSN_SIZE];
+
+    (void)n;
+    if (d == NULL)
+        return;
+    (void)pthread_mutex_lock(&s->engine->mutex);
+    memcpy(lsn, d->log_end, LSN_SIZE);
+    (void)pthread_mutex_unlock(&s->engine->mutex);
+    sqlite3_result_blob(c, lsn, LSN_SIZE, SQLITE_TRANSIENT);
+}
+
+static void
+fn_savepoint_lsn(sqlite3_context *c, int n, sqlite3_value **v)
+{
+    static const uint8_t NONE[LSN_SIZE];
+    struct session *s = func_session(c);
+
+    (void)n;
+    (void)v;
+    if (memcmp(s->save_lsn, NONE, LSN_SIZE) != 0)
+        sqlite3_result_blob(c, s->save_lsn, LSN_SIZE, SQLITE_TRANSIENT);
 }
 
 void
@@ -286,8 +348,13 @@ func_register_cdc(struct session *s)
         {"ms_fn_cdc_get_column_ordinal", 2, true, fn_column_ordinal},
         {"ms_fn_cdc_has_column_changed", 3, true, fn_has_changed},
         {"ms_cdc_check", 5, true, fn_cdc_check},
+        {"ms_agent", 0, true, fn_agent},
+        {"ms_server", 0, true, fn_server},
+        {"ms_job_rows", 2, true, fn_job_rows},
+        {"ms_log_end", 1, true, fn_log_end},
+        {"ms_savepoint_lsn", 0, true, fn_savepoint_lsn},
         {"ms_lsn_text", 1, false, fn_lsn_text},
-        {"ms_lsn_number", 2, true, fn_lsn_number},
+        {"ms_lsn_number", 1, true, fn_lsn_number},
     };
 
     func_add(s, LIST, sizeof LIST / sizeof LIST[0]);

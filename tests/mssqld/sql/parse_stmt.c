@@ -9,6 +9,7 @@ new_stmt(struct parser *p, enum stmt_kind kind)
 
     s->kind = kind;
     s->line = p->t->line;
+    s->start = p->t->start;
     return s;
 }
 
@@ -445,6 +446,7 @@ struct stmt *
 parse_statement(struct parser *p)
 {
     struct stmt *s = NULL;
+    size_t start = p->t->start;
 
     if (++p->depth > PARSE_DEPTH_MAX) {
         (void)syntax_error(p);
@@ -482,6 +484,10 @@ parse_statement(struct parser *p)
         s = parse_raiserror(p);
     else
         s = parse_word_statement(p);
+    if (s != NULL) {
+        s->start = start;
+        s->end = p->t->start;
+    }
     p->depth--;
     return s;
 }

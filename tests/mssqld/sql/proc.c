@@ -2,6 +2,7 @@
 #include <strings.h>
 
 #include "common/err.h"
+#include "tests/mssqld/sql/admin.h"
 #include "tests/mssqld/sql/cdc.h"
 #include "tests/mssqld/sql/parse.h"
 #include "tests/mssqld/sql/plan.h"
@@ -174,6 +175,8 @@ proc_call(struct session *s, const struct proc_call *call, int32_t *status)
         call->args[i].result_type = call->args[i].type;
     if (strcasecmp(name, "sp_executesql") == 0)
         return execute_sql(s, call);
+    if (admin_procedure(s, call, &rc))
+        return rc;
     if (cdc_procedure(s, call, &rc)) {
         if (rc != 0)
             *status = 1;

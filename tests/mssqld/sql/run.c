@@ -3,6 +3,7 @@
 
 #include "common/err.h"
 #include "tests/mssqld/sql/catalog.h"
+#include "tests/mssqld/sql/fault.h"
 #include "tests/mssqld/sql/parse.h"
 #include "tests/mssqld/sql/plan.h"
 
@@ -140,7 +141,9 @@ static struct plan_entry *
 get_plan(struct session *s, const char *text, struct lexed *l)
 {
     uint64_t hash = hash_of(l->key.data != NULL ? l->key.data : "", l->key.size);
-    struct plan_entry *e = find_plan(s, &l->key, hash);
+    /* Ordered faults look at statements' texts: a plan of another text will not do. */
+    bool exact = atomic_load(&s->engine->n_faults) > 0;
+    struct plan_entry *e = exact ? NULL : find_plan(s, &l->key, hash);
     struct lexed own = {0};
 
     if (e != NULL)
@@ -154,7 +157,7 @@ get_plan(struct session *s, const char *text, struct lexed *l)
         return NULL;
     }
     sbuf_free(&own.key);
-    e->keep = l->key.size <= KEY_SIZE_MAX && cacheable(e->stmts);
+    e->keep = !exact && l->key.size <= KEY_SIZE_MAX && cacheable(e->stmts);
     e->hash = hash;
     e->key_size = l->key.size;
     e->key = malloc(l->key.size + 1);
@@ -213,7 +216,7 @@ run_text(struct session *s, const char *text, struct variable *params, int n_par
 {
     struct arena arena = {0};
     struct lexed l = {0};
-    struct frame f = {.arena = &arena, .procedure = procedure, .up = s->frame};
+    struct frame f = {.text = text, .arena = &arena, .procedure = procedure, .up = s->frame};
     struct run r = {.s = s, .frame = &f};
     int rc;
 
@@ -275,6 +278,7 @@ run_begin(struct session *s, const struct sink *sink, enum done_kind kind)
     s->peer_gone = false;
     s->error.number = 0;
     s->fn_error.number = 0;
+    s->fault_after = -1;
     arena_reset(&s->exec_arena);
 }
 
@@ -357,7 +361,10 @@ session_call(struct session *s, const char *procedure, struct sql_param *params,
             call.args[i].is_default = params[i].use_default;
             call.args[i].output = params[i].output;
         }
-        if (proc_call(s, &call, &status) == 0) {
+        if (atomic_load(&s->engine->n_faults) > 0 &&
+            fault_statement(s, procedure, strlen(procedure)) != 0)
+            n = 0;
+        if (n > 0 && proc_call(s, &call, &status) == 0) {
             if (sink->return_status != NULL && sink->return_status(sink->arg, status) != 0)
                 s->peer_gone = true;
             for (int i = 0; i < n_params && !s->peer_gone; i++)

@@ -1,6 +1,7 @@
 /* Queries and values: what a statement reads, and the rows it sends. */
 #include <strings.h>
 
+#include "tests/mssqld/sql/fault.h"
 #include "tests/mssqld/sql/run_parts.h"
 
 static const char VERSION_TEXT[] =
@@ -210,6 +211,8 @@ send_rows(struct run *r, struct query *q, int64_t *rows)
         return -1;
     }
     while ((step = sqlite3_step(q->stmt)) == SQLITE_ROW) {
+        if (s->fault_after >= 0 && fault_row(s, *rows, false) != 0)
+            return -1;
         arena_reset(&s->row_arena);
         for (int i = 0; i < q->n_columns; i++) {
             value_load(&q->columns[i].type, sqlite3_column_value(q->stmt, i), &s->row_arena,
@@ -224,6 +227,8 @@ send_rows(struct run *r, struct query *q, int64_t *rows)
         }
         ++*rows;
     }
+    if (s->fault_after >= 0 && fault_row(s, *rows, true) != 0)
+        return -1;
     return step == SQLITE_DONE ? 0 : session_sqlite_error(s);
 }
 

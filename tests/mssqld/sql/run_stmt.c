@@ -2,6 +2,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "tests/mssqld/sql/fault.h"
 #include "tests/mssqld/sql/run_parts.h"
 
 static int
@@ -302,6 +303,9 @@ run_one(struct run *r, struct stmt *x)
 {
     struct session *s = r->s;
 
+    if (atomic_load(&s->engine->n_faults) > 0 && s->sink != NULL && x->end > x->start &&
+        fault_statement(s, r->frame->text + x->start, x->end - x->start) != 0)
+        return -1;
     catalog_refresh(s);
     switch ((int)x->kind) {
     case STMT_EMPTY:
@@ -360,9 +364,9 @@ statement_failed(struct run *r, struct stmt *x)
     struct session *s = r->s;
     struct sqlerr e = s->error;
     bool ends = sqlerr_ends_batch(&e);
-    bool undo = s->trancount > 0 &&
-                (s->xact_abort || e.number == 245 || e.number == 1205 || e.number == 3960 ||
-                 e.number == 241 || e.number == 242 || e.number == 8114);
+    bool undo = s->trancount > 0 && (s->xact_abort || e.number == 245 || e.number == 1205 ||
+                                     e.number == 3960 || e.number == 3952 || e.number == 3961 ||
+                                     e.number == 241 || e.number == 242 || e.number == 8114);
     bool cancelled = e.number == 3617;
 
     if (s->peer_gone)
@@ -395,7 +399,10 @@ statement_failed(struct run *r, struct stmt *x)
     s->error.number = 0;
     if (cancelled)
         return false;
-    if (run_message(s, &e) != 0 || run_done(s, DONE_ERROR, 0xFD, 0) != 0)
+    if (run_message(s, &e) != 0 ||
+        run_done(s, e.severity >= 20 ? DONE_ERROR | DONE_SEVERE : DONE_ERROR, 0xFD, 0) != 0)
+        return false;
+    if (atomic_load(&s->ended))
         return false;
     return !ends && !(s->xact_abort && undo);
 }

@@ -8,6 +8,7 @@
 #include "common/err.h"
 #include "tests/mssqld/sql/catalog.h"
 #include "tests/mssqld/sql/collation.h"
+#include "tests/mssqld/sql/fault.h"
 #include "tests/mssqld/sql/func.h"
 #include "tests/mssqld/sql/plan.h"
 #include "tests/mssqld/sql/security.h"
@@ -176,6 +177,7 @@ session_new(struct engine *g, uint16_t spid)
     s->engine = g;
     s->spid = spid;
     s->turn = 1;
+    s->fault_after = -1;
     s->lock_timeout_ms = -1;
     s->isolation = ISO_READ_COMMITTED;
     CHECK(sqlite3_open_v2(":memory:", &s->db,
@@ -226,9 +228,18 @@ session_open(struct engine *engine, const struct login_request *login, uint16_t 
     const char *want = login->database != NULL ? login->database : "";
     struct session *s;
     struct database *d;
+    struct sqlerr fault = {0};
     char text[512];
 
     *out = NULL;
+    if (fault_login(engine, login->user, &fault)) {
+        (void)refuse(sink, fault.number, fault.state, fault.severity, fault.text);
+        if (fault.number == 4060) {
+            (void)snprintf(text, sizeof text, "Login failed for user '%s'.", login->user);
+            (void)refuse(sink, 18456, 1, 14, text);
+        }
+        return -1;
+    }
     if (!security_login(engine, login->user, login->password, &sysadmin, &database)) {
         (void)snprintf(text, sizeof text, "Login failed for user '%s'.", login->user);
         return refuse(sink, 18456, 1, 14, text);
@@ -288,6 +299,18 @@ session_close(struct session **session)
     free(s->host);
     free(s);
     *session = NULL;
+}
+
+void
+session_end(struct session *s)
+{
+    atomic_store(&s->ended, true);
+}
+
+bool
+session_ended(const struct session *session)
+{
+    return atomic_load(&session->ended);
 }
 
 const char *

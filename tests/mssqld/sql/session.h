@@ -28,6 +28,8 @@
 #define LSN_SIZE  10
 
 struct table;
+struct fault;
+struct job;
 
 struct database {
     int id;
@@ -42,6 +44,13 @@ struct database {
     bool dropped;
     struct session *writer; /* under engine.mutex */
     _Atomic int64_t last_write_ns;
+    /* Changes go to the pending log, not to the change tables: changed by who has the writer's
+       turn, when the log is empty or about to be filled (job.c). */
+    _Atomic bool deferred;
+    _Atomic bool cleanup_paused; /* between its two steps */
+    _Atomic bool dummies_off;
+    uint8_t log_end[LSN_SIZE]; /* LSN of the last log record; under engine.mutex */
+    struct job *job;           /* the capture job; under engine.mutex */
     struct database *next;
 };
 
@@ -57,10 +66,16 @@ struct engine {
     struct session *sessions;
     _Atomic uint64_t catalog_version;
     _Atomic uint64_t next_transaction;
-    struct session *internal; /* sets up databases; its own thread writes dummy rows */
-    pthread_t dummy_thread;
-    bool dummy_running;
+    struct session *internal; /* sets up databases, then the job thread's */
+    pthread_t job_thread;     /* rounds of capture jobs, dummy rows */
+    pthread_cond_t job_wake;
+    bool job_running;
+    _Atomic bool agent_running;
     _Atomic bool stopping;
+    struct fault *faults; /* under mutex */
+    _Atomic int n_faults;
+    void (*cut)(void *arg, uint16_t spid); /* under mutex */
+    void *cut_arg;
 };
 
 struct variable {
@@ -72,6 +87,7 @@ struct variable {
 
 /* What belongs to one running batch: a batch, a procedure body, an EXEC('...'). */
 struct frame {
+    const char *text;
     const struct literal *literals;
     struct variable *vars;
     int n_vars;
@@ -100,6 +116,7 @@ struct savepoint {
 struct cdc_tx {
     struct database *db;
     bool active;
+    bool deferred; /* into the pending log */
     uint8_t commit_lsn[LSN_SIZE];
     uint8_t begin_lsn[LSN_SIZE];
     uint8_t seqval[LSN_SIZE];
@@ -139,8 +156,9 @@ struct session {
     bool ddl_in_tx;
     bool cdc_internal; /* statements of the engine itself: not captured, not checked */
     uint64_t tran_descriptor;
-    int64_t tran_begin; /* ticks, local; 0 = not begun */
-    char tran_name[33]; /* of the outermost BEGIN TRAN; "" when it has none */
+    uint8_t save_lsn[LSN_SIZE]; /* of the last SAVE TRANSACTION; zero = none */
+    int64_t tran_begin;         /* ticks, local; 0 = not begun */
+    char tran_name[33];         /* of the outermost BEGIN TRAN; "" when it has none */
     struct savepoint *savepoints;
     int savepoint_number;
     struct cdc_tx cdc;
@@ -153,6 +171,10 @@ struct session {
     const struct sink *sink;
     enum done_kind kind;
     bool peer_gone;
+    _Atomic bool ended;  /* the front closes the connection after this answer */
+    int64_t fault_after; /* rows after which fault_error comes; -1 = never */
+    struct sqlerr fault_error;
+    int fault_cut;
     int nesting;
     struct frame *frame;
     struct sqlerr error;     /* of the statement being run */
@@ -180,8 +202,14 @@ int engine_drop_database(struct session *s, const char *name);
 void engine_save_database(struct engine *g, const struct database *d);
 void engine_catalog_changed(struct engine *g);
 int engine_setup_database(struct session *s, struct database *d);
+void engine_load_log_end(struct session *s, struct database *d); /* from the file */
+
+/* Closes the connection of a session, whatever it does now; 0 = all but this one. */
+void engine_cut(struct engine *g, uint16_t spid);
 
 /* session.c */
+/* The connection is to be closed once the running answer is sent. */
+void session_end(struct session *s);
 int session_attach(struct session *s, struct database *d);
 /* Runs SQL text on the session's connection; -1 sets s->error. */
 int session_sql(struct session *s, const char *sql);

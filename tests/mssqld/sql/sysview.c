@@ -4,20 +4,7 @@
 
 #include "common/err.h"
 #include "tests/mssqld/sql/security.h"
-
-/*
- * A view: its columns with a letter for the type, and the SQLite query behind it, in which "D."
- * stands for the database's schema.  Letters: i int, I bigint, m smallint, t tinyint, b bit,
- * s sysname, n nvarchar(60), S nvarchar(4000), c char(2), d datetime, l binary(10), u
- * uniqueidentifier, v varbinary(max), N numeric(25,0), V sql_variant.  Upper-case letter in
- * front of a name part is never used; '!' marks NOT NULL.
- */
-struct sysview {
-    const char *schema;
-    const char *name;
-    const char *columns;
-    const char *sql;
-};
+#include "tests/mssqld/sql/sysview_parts.h"
 
 static const struct sysview VIEWS[] = {
     {"sys", "databases",
@@ -129,36 +116,20 @@ static const struct sysview VIEWS[] = {
     {"sys", "change_tracking_tables", "object_id i!", "SELECT 0 WHERE 0"},
     {"sys", "configurations", "configuration_id i!,name s!,value V,value_in_use V",
      "SELECT 1541, 'max text repl size (B)', NULL, NULL"},
-    {"sys", "dm_server_services",
-     "servicename n!,startup_type i,status i,status_desc n!,process_id i",
-     "SELECT 'SQL Server Agent (MSSQLSERVER)', 2, 4, 'Running', 1"},
-    {"sys", "dm_cdc_errors",
-     "session_id i,phase_number i,entry_time d,error_number i,error_severity i,error_state "
-     "i,error_message S,start_lsn n,begin_lsn n,sequence_value n",
-     "SELECT 1,2,3,4,5,6,7,8,9,10 WHERE 0"},
-    {"sys", "dm_cdc_log_scan_sessions",
-     "session_id i!,start_time d,end_time d,duration I!,scan_phase S,error_count i,start_lsn "
-     "n,current_lsn n,end_lsn n,tran_count I!,last_commit_lsn n,last_commit_time "
-     "d,log_record_count I!,schema_change_count I!,command_count I!,first_begin_cdc_lsn "
-     "n,last_commit_cdc_lsn n,last_commit_cdc_time d,latency i,empty_scan_count "
-     "I!,failed_sessions_count I!",
-     "SELECT 1, ms_getdate(), ms_getdate(), 0, 'Done', 0, ms_lsn_text(v), ms_lsn_text(v), "
-     "ms_lsn_text(v), 0, ms_lsn_text(v), ms_getdate(), 0, 0, 0, ms_lsn_text(v), ms_lsn_text(v), "
-     "ms_getdate(), 0, 1, 0 FROM D.sys_meta WHERE k = 'last_lsn' AND (SELECT cdc FROM "
-     "d1.srv_databases WHERE id = %ID%)"},
     {"sys", "dm_tran_current_transaction", "transaction_id I!,transaction_is_snapshot b",
      "SELECT ms_current_transaction_id(), 0"},
     {"sys", "dm_tran_database_transactions",
      "transaction_id I!,database_id i!,database_transaction_begin_lsn "
      "N,database_transaction_most_recent_savepoint_lsn N,database_transaction_commit_lsn "
      "N,database_transaction_last_lsn N",
-     "SELECT ms_current_transaction_id(), %ID%, ms_lsn_number(v, 1), ms_lsn_number(v, 1), NULL, "
-     "ms_lsn_number(v, 1) FROM D.sys_meta WHERE k = 'last_lsn'"},
+     "SELECT ms_current_transaction_id(), %ID%, ms_lsn_number(ms_savepoint_lsn()), "
+     "ms_lsn_number(ms_savepoint_lsn()), NULL, ms_lsn_number(ms_log_end(%ID%)) WHERE "
+     "ms_xact_state() <> 0"},
     {"sys", "dm_exec_sessions",
      "session_id m!,login_name s!,host_name s,program_name s,database_id m!,status n!",
      "SELECT ms_spid(), ms_suser_sname(), ms_host_name(), ms_app_name(), %ID%, 'running'"},
     {"sys", "dm_db_log_stats", "database_id i,log_end_lsn n",
-     "SELECT %ID%, ms_lsn_text(v) FROM D.sys_meta WHERE k = 'last_lsn'"},
+     "SELECT %ID%, ms_lsn_text(ms_log_end(%ID%))"},
     {"sys", "fn_my_permissions", "entity_name s,subentity_name s,permission_name n",
      "SELECT 'database', '', 'SELECT'"},
     {"INFORMATION_SCHEMA", "TABLES", "TABLE_CATALOG s,TABLE_SCHEMA s,TABLE_NAME s!,TABLE_TYPE s",
@@ -255,10 +226,24 @@ emit_types(struct sbuf *o)
                 "0");
 }
 
-/* Writes the query with its marks replaced: "D." the schema, %ID% the number, %TYPES%. */
-static void
-emit_view(const struct sysview *v, const struct database *d, struct sbuf *o)
+/* SQLite's name of msdb.dbo.cdc_jobs. */
+static const char *
+cdc_jobs(struct binder *b)
 {
+    struct name name = {.database = "msdb", .schema = "dbo", .object = "cdc_jobs"};
+    struct table *t = catalog_find(b->s, &name, 'U');
+
+    return t != NULL ? catalog_sql_name(t, b->arena) : "(SELECT 1 WHERE 0)";
+}
+
+/*
+ * Writes the query with its marks replaced: "D." the schema, %ID% the number, %TYPES%, and
+ * %CDCJOBS% the table of jobs.
+ */
+static void
+emit_view(struct binder *b, const struct sysview *v, const struct database *d, struct sbuf *o)
+{
+    const char *jobs = strstr(v->sql, "%CDCJOBS%") != NULL ? cdc_jobs(b) : "";
     char schema[16];
     char id[16];
 
@@ -276,6 +261,9 @@ emit_view(const struct sysview *v, const struct database *d, struct sbuf *o)
         } else if (strncmp(p, "%TYPES%", 7) == 0) {
             emit_types(o);
             p += 7;
+        } else if (strncmp(p, "%CDCJOBS%", 9) == 0) {
+            sbuf_add(o, jobs);
+            p += 9;
         } else {
             sbuf_addn(o, p++, 1);
         }
@@ -288,6 +276,9 @@ find_view(const char *schema, const char *name)
     for (size_t i = 0; i < sizeof VIEWS / sizeof VIEWS[0]; i++)
         if (strcasecmp(VIEWS[i].schema, schema) == 0 && strcasecmp(VIEWS[i].name, name) == 0)
             return &VIEWS[i];
+    for (const struct sysview *v = SYSVIEWS_JOBS; v->schema != NULL; v++)
+        if (strcasecmp(v->schema, schema) == 0 && strcasecmp(v->name, name) == 0)
+            return v;
     return NULL;
 }
 
@@ -295,7 +286,8 @@ bool
 sysview_bind(struct binder *b, struct database *d, const char *schema, const char *name,
              const char *sql_alias, struct rel *out, struct sbuf *o)
 {
-    const struct sysview *v = find_view(schema, name);
+    bool msdb = d->id == DB_MSDB && (schema[0] == '\0' || strcasecmp(schema, "dbo") == 0);
+    const struct sysview *v = find_view(msdb ? "msdb" : schema, name);
 
     if (v == NULL || session_attach(b->s, engine_database_id(b->s->engine, DB_MASTER)) != 0)
         return false;
@@ -306,7 +298,7 @@ sysview_bind(struct binder *b, struct database *d, const char *schema, const cha
     for (int i = 0; i < out->n_columns; i++)
         sbuf_fmt(o, "%s\"%s\"", i > 0 ? "," : "", out->columns[i].name);
     sbuf_add(o, ") AS (");
-    emit_view(v, d, o);
+    emit_view(b, v, d, o);
     sbuf_fmt(o, ") SELECT * FROM v) AS %s", sql_alias);
     return true;
 }

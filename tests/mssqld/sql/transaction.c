@@ -6,6 +6,7 @@
 #include "common/err.h"
 #include "tests/mssqld/sql/catalog.h"
 #include "tests/mssqld/sql/cdc.h"
+#include "tests/mssqld/sql/job.h"
 
 static void
 note_begin(struct session *s)
@@ -77,8 +78,18 @@ tx_lock(struct session *s, struct database *d)
     return rc;
 }
 
+/* A record more in the log (under mutex); the records of a captured transaction end it. */
 static void
-unlock_all(struct session *s)
+grow_log(struct database *d, const uint8_t *lsn)
+{
+    if (lsn != NULL)
+        memcpy(d->log_end, lsn, LSN_SIZE);
+    else if (d->log_end[8] != 0xFF || d->log_end[9] != 0xFF) /* a block's slots end */
+        lsn_add(d->log_end, 1);
+}
+
+static void
+unlock_all(struct session *s, const uint8_t *lsn, bool committed)
 {
     struct engine *g = s->engine;
     bool any = false;
@@ -87,6 +98,8 @@ unlock_all(struct session *s)
     for (struct database *d = g->databases; d != NULL; d = d->next)
         if (d->writer == s) {
             d->writer = NULL;
+            if (committed)
+                grow_log(d, lsn != NULL && s->cdc.db == d ? lsn : NULL);
             atomic_store(&d->last_write_ns, clock_mono_ns());
             any = true;
         }
@@ -158,6 +171,7 @@ forget(struct session *s)
     s->doomed = false;
     s->snapshot_tx = false;
     s->tran_begin = 0;
+    memset(s->save_lsn, 0, sizeof s->save_lsn);
     s->cdc.active = false;
     if (s->ddl_in_tx) {
         s->ddl_in_tx = false;
@@ -169,6 +183,9 @@ static int
 finish(struct session *s, bool commit)
 {
     bool undone = s->sqlite_tx && !commit;
+    bool wrote = s->sqlite_tx;
+    bool captured;
+    struct database *deferred;
     int rc = 0;
 
     if (s->sqlite_tx) {
@@ -182,11 +199,15 @@ finish(struct session *s, bool commit)
         }
         s->sqlite_tx = false;
     }
+    captured = commit && rc == 0 && s->cdc.active;
+    deferred = captured && s->cdc.deferred ? s->cdc.db : NULL;
     if (undone || rc != 0) /* what the catalog held may never have been */
         catalog_forget(s);
     s->turn++;
     forget(s);
-    unlock_all(s);
+    unlock_all(s, captured ? s->cdc.commit_lsn : NULL, wrote && commit && rc == 0);
+    if (deferred != NULL)
+        job_committed(s, deferred);
     return rc;
 }
 
@@ -247,6 +268,11 @@ tx_save(struct session *s, const char *name)
     p->number = ++s->savepoint_number;
     p->up = s->savepoints;
     s->savepoints = p;
+    /* Its record stands behind every commit so far and before every later one. */
+    (void)pthread_mutex_lock(&s->engine->mutex);
+    grow_log(s->current, NULL);
+    memcpy(s->save_lsn, s->current->log_end, LSN_SIZE);
+    (void)pthread_mutex_unlock(&s->engine->mutex);
     return s->sqlite_tx ? session_sqlf(s, "SAVEPOINT sp%d", p->number) : 0;
 }
 

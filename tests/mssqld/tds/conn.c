@@ -239,6 +239,8 @@ serve_requests(struct conn *c, struct err *e)
                 *e = c->answer.e;
             return -1;
         }
+        if (session_ended(c->state.session))
+            return 0;
     }
 }
 

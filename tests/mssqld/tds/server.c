@@ -224,6 +224,18 @@ start_client(struct server *s, int fd)
     }
 }
 
+void
+server_cut(void *server, uint16_t spid)
+{
+    struct server *s = server;
+
+    (void)pthread_mutex_lock(&s->lock);
+    for (struct client *c = s->clients; c != NULL; c = c->next)
+        if (c->spid == spid)
+            (void)shutdown(c->fd, SHUT_RDWR);
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
 int
 server_run(struct server *server, int stop_fd, struct err *e)
 {

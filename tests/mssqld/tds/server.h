@@ -25,6 +25,9 @@ uint16_t server_port(const struct server *server);
 /* Accepts until stop_fd is readable. */
 int server_run(struct server *server, int stop_fd, struct err *e);
 
+/* Closes the connection of one spid, whatever it waits for: engine_on_cut()'s callback. */
+void server_cut(void *server, uint16_t spid);
+
 /* Ends all connections and waits for their threads. */
 void server_close(struct server **server);
 
