@@ -16,6 +16,12 @@
 struct stats_table;
 struct task;
 
+/* A column of large values. */
+struct member_lob {
+    uint16_t column;
+    bool is_told; /* the log has a line about its first cut value */
+};
+
 /* A table that takes part; source_table.user points here. */
 struct member {
     struct source_table *source;
@@ -23,6 +29,8 @@ struct member {
     char *full_name; /* "schema.table" */
     uint32_t home;   /* ring of its announcements, and of its rows when it has no key */
     bool is_refused; /* said so already */
+    struct member_lob *lobs;
+    uint16_t n_lobs;
 };
 
 /* A definition to be announced when the stream reaches its position. */
@@ -82,6 +90,14 @@ void tables_free(struct capture *c);
 int route_event(struct capture *c, const struct member *m, const struct event *ev, uint32_t *ring,
                 struct err *e);
 uint32_t route_table(const struct capture *c, const char *full_name);
+
+/* ---- lobs.c ---- */
+
+/* Looks up m's columns of large values. */
+int lobs_watch(struct member *m, struct err *e);
+
+/* Counts what ev's row has of cut and of unavailable values. */
+void lobs_note(struct member *m, const struct task *task, const struct event *ev);
 
 /* ---- load.c ---- */
 

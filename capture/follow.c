@@ -50,6 +50,7 @@ on_change(void *arg, struct source_table *t, struct event *ev, struct err *e)
         output_event(c->output, ring, ev, m->stats, counter_of(ev->operation), e) != 0 ||
         output_done(c->output, &ev->position, e) != 0)
         return -1;
+    lobs_note(m, c->task, ev);
     c->reached_real_ns = ev->commit_real_ns;
     stats_position(c->stage->stats, m->stats,
                    &(struct stats_position){.position = ev->position,

@@ -140,6 +140,7 @@ on_row(void *arg, struct source_table *t, struct event *ev, struct err *e)
     ev->position = l->position;
     if (route_event(c, m, ev, &ring, e) != 0)
         return -1;
+    lobs_note(m, c->task, ev);
     return output_event(c->output, ring, ev, m->stats, TSTAT_FULL_LOAD_ROWS, e);
 }
 

@@ -125,6 +125,8 @@ tables_join(struct capture *c, struct source_table *t, const struct state_table 
         m = add_member(c, t, e);
     if (m == NULL)
         return -1;
+    if (lobs_watch(m, e) != 0)
+        return -1;
     m->stats = stats_table(c->stage->stats, t->def->id, m->full_name);
     log_info("table-joins", "table=%s id=%u version=%u columns=%u key=%u", m->full_name, t->def->id,
              t->def->version, t->def->n_columns, t->def->n_key);
@@ -183,6 +185,7 @@ tables_free(struct capture *c)
 {
     for (size_t i = 0; i < c->n_members; i++) {
         free(c->members[i]->full_name);
+        free(c->members[i]->lobs);
         free(c->members[i]);
     }
     free(c->members);

@@ -4,7 +4,7 @@
 
 #define HEAD_BOUND     112 /* everything but the values: longer than the sum of its parts */
 #define VALUE_BOUND    18  /* the longest value of fixed size: fixext 16 */
-#define VARIABLE_BOUND 6   /* head of the longest str, bin or ext */
+#define VARIABLE_BOUND 10  /* head of the longest str, bin or ext, and of what was cut */
 
 static uint8_t *
 put_be16(uint8_t *at, uint16_t u)
@@ -150,15 +150,19 @@ put_float(uint8_t *at, const struct value *v)
 }
 
 static uint8_t *
+put_cut(uint8_t *at, uint8_t type, const struct value *v)
+{
+    /* A ring record ends before 4 GiB: capture has refused what would not fit. */
+    at = put_ext_head(at, type, v->bytes.size + EVENT_CUT_HEAD);
+    return put_bytes(put_be32(at, v->bytes.whole), v->bytes.data, v->bytes.size);
+}
+
+static uint8_t *
 put_value(uint8_t *at, const struct value *v)
 {
     switch (v->kind) {
     case VALUE_NULL:
         *at++ = 0xc0;
-        return at;
-    case VALUE_UNAVAILABLE:
-        at = put_ext_head(at, EXT_UNAVAILABLE, 1);
-        *at++ = 0;
         return at;
     case VALUE_BOOL:
         *at++ = v->boolean ? 0xc3 : 0xc2;
@@ -190,8 +194,16 @@ put_value(uint8_t *at, const struct value *v)
         return put_be16(at, (uint16_t)v->datetime.offset_min);
     case VALUE_UUID:
         return put_bytes(put_ext_head(at, EXT_UUID, 16), v->uuid, 16);
+    case VALUE_CUT_TEXT:
+        return put_cut(at, EXT_CUT_TEXT, v);
+    case VALUE_CUT_BYTES:
+        return put_cut(at, EXT_CUT_BYTES, v);
+    case VALUE_UNAVAILABLE:
+        at = put_ext_head(at, EXT_UNAVAILABLE, 1);
+        *at++ = 0;
+        return at;
     }
-    CHECK(v->kind <= VALUE_UUID);
+    CHECK(v->kind <= VALUE_UNAVAILABLE);
     return at;
 }
 
@@ -220,7 +232,8 @@ values_bound(const struct value *values, uint16_t n)
 
     for (uint16_t i = 0; i < n; i++) {
         bool is_variable = values[i].kind == VALUE_DECIMAL || values[i].kind == VALUE_TEXT ||
-                           values[i].kind == VALUE_BYTES;
+                           values[i].kind == VALUE_BYTES || values[i].kind == VALUE_CUT_TEXT ||
+                           values[i].kind == VALUE_CUT_BYTES;
 
         sum += is_variable ? VARIABLE_BOUND + (size_t)values[i].bytes.size : VALUE_BOUND;
     }

@@ -10,7 +10,8 @@
  * definition (table id, version), in its order.  NULL is nil, BOOL/INT/UINT/FLOAT/TEXT/BYTES
  * are msgpack's own, the rest are extension types: 1 unavailable (1 byte), 2 decimal (ASCII
  * digits), 3 date (int32 days), 4 time (int64 ns), 5 datetime (int64 s, uint32 ns), 6
- * datetimeoffset (int64 s, uint32 ns, int16 minutes), 7 uuid (16 bytes); integers big-endian.
+ * datetimeoffset (int64 s, uint32 ns, int16 minutes), 7 uuid (16 bytes), 8 cut text and 9 cut
+ * bytes (uint32 size of the whole value, then its beginning); integers big-endian.
  */
 #ifndef WEIR_EVENT_H
 #define WEIR_EVENT_H

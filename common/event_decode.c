@@ -222,6 +222,20 @@ take_datetime(struct cursor *c, const uint8_t *at, uint64_t size, struct value *
     return true;
 }
 
+/* What was cut is shorter than it was, or the mark would be a lie; the whole is counted as the
+   source counts, in which a character of UTF-8 takes at least a third of its bytes. */
+static bool
+take_cut(struct cursor *c, uint8_t type, const uint8_t *at, uint64_t size, struct value *v)
+{
+    if (size < EVENT_CUT_HEAD)
+        return refuse(c, "a cut value without the size of the whole");
+    v->kind = type == EXT_CUT_TEXT ? VALUE_CUT_TEXT : VALUE_CUT_BYTES;
+    v->bytes.whole = get_be32(at);
+    v->bytes.data = (const char *)at + EVENT_CUT_HEAD;
+    v->bytes.size = (uint32_t)(size - EVENT_CUT_HEAD);
+    return v->bytes.size / 3 <= v->bytes.whole || refuse(c, "a cut value longer than the whole");
+}
+
 /* size bytes of extension type `type` at the cursor. */
 static bool
 take_ext(struct cursor *c, uint64_t size, struct value *v)
@@ -234,8 +248,10 @@ take_ext(struct cursor *c, uint64_t size, struct value *v)
 
     if (!take_lead(c, &type) || !take_bytes(c, size, &at))
         return false;
-    if (type < EXT_UNAVAILABLE || type > EXT_UUID)
+    if (type < EXT_UNAVAILABLE || type > EXT_CUT_BYTES)
         return refuse(c, "an unknown extension type");
+    if (type >= EXT_CUT_TEXT)
+        return take_cut(c, type, at, size, v);
     if (type != EXT_DECIMAL && size != fixed_size[type])
         return refuse(c, "an extension of the wrong size");
     switch (type) {

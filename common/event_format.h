@@ -9,6 +9,9 @@
 
 #define EVENT_MEMBERS 9
 
+/* In front of a cut value's bytes: the size of the whole. */
+#define EVENT_CUT_HEAD 4
+
 /* Extension types of the format. */
 enum {
     EXT_UNAVAILABLE = 1,
@@ -18,6 +21,8 @@ enum {
     EXT_DATETIME = 5,
     EXT_DATETIMEOFFSET = 6,
     EXT_UUID = 7,
+    EXT_CUT_TEXT = 8,
+    EXT_CUT_BYTES = 9,
 };
 
 #endif

@@ -171,6 +171,25 @@ check_weir(struct task_loader *l, const struct place *root)
                      "TargetEndpoint.KinesisSettings.MessageFormat json-unformatted");
 }
 
+static void
+check_lobs(struct task_loader *l, const struct place *root)
+{
+    const struct place settings = {.up = root, .key = "ReplicationTaskSettings"};
+    const struct place metadata = {.up = &settings, .key = "TargetMetadata"};
+    const struct place at = {.up = &metadata, .key = "LimitedSizeLobMode"};
+    const struct place size = {.up = &metadata, .key = "LobMaxSize"};
+    const struct lob_settings *lobs = &l->task->lobs;
+
+    if (lobs->is_full && lobs->is_limited)
+        doc_complain(&l->doc, &at,
+                     "is true beside FullLobMode: large values are either sent whole or cut at "
+                     "LobMaxSize; leave one of them out");
+    if (lobs->is_limited && lobs->max_kb == 0) /* DMS writes 0 where it does not cut */
+        doc_complain(&l->doc, &size,
+                     "found 0 where LimitedSizeLobMode cuts; allowed is a number from 1 to 102400, "
+                     "and SupportLobs false leaves large values out");
+}
+
 static bool
 is_loopback(const char *server)
 {
@@ -252,6 +271,7 @@ load(const char *path, size_t max, struct task **out, struct task_loader *l, str
     walk(l, "", l->doc.root, &root);
     check_identifier(l, &root);
     check_weir(l, &root);
+    check_lobs(l, &root);
     check_secrecy(l, &root);
     if (l->doc.n_complaints > 0) {
         size_t more = l->doc.n_complaints + l->doc.n_dropped - 1;

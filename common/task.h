@@ -65,6 +65,14 @@ struct target_endpoint {
     char *ca_file;      /* Weir extension: PEM bundle for that endpoint; "" = the system's */
 };
 
+/* What becomes of (max) types and their like.  Neither cut nor left out unless the task says so. */
+struct lob_settings {
+    bool is_supported; /* SupportLobs; false: their columns are left out */
+    bool is_full;      /* FullLobMode */
+    bool is_limited;   /* LimitedSizeLobMode: what is longer than max_kb is cut and marked */
+    uint32_t max_kb;   /* LobMaxSize */
+};
+
 enum selection_action { SELECTION_INCLUDE, SELECTION_EXCLUDE, SELECTION_EXPLICIT };
 
 /* explicit names exactly one table: its names hold no wildcards. */
@@ -106,6 +114,7 @@ struct task {
     struct target_endpoint target;
     struct selection_rule *selections;
     size_t n_selections;
+    struct lob_settings lobs;
     uint32_t max_full_load_sub_tasks;
     uint32_t commit_rate;
     bool handle_source_table_dropped; /* ChangeProcessingDdlHandlingPolicy, DMS default true */

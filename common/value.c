@@ -301,10 +301,12 @@ put_fixed(char *at, const struct value *v, unsigned scale)
     case VALUE_UUID:
         return put_uuid(at, v->uuid);
     case VALUE_NULL:
-    case VALUE_UNAVAILABLE:
     case VALUE_DECIMAL:
     case VALUE_TEXT:
     case VALUE_BYTES:
+    case VALUE_CUT_TEXT:
+    case VALUE_CUT_BYTES:
+    case VALUE_UNAVAILABLE:
         break;
     }
     return at;
@@ -350,11 +352,12 @@ put_copy(const struct value *v, char *buf, size_t size)
 size_t
 value_text(const struct value *v, unsigned scale, char *buf, size_t size)
 {
-    if (v->kind == VALUE_DECIMAL || v->kind == VALUE_TEXT)
+    if (v->kind == VALUE_DECIMAL || v->kind == VALUE_TEXT || v->kind == VALUE_CUT_TEXT)
         return put_copy(v, buf, size);
-    if (v->kind == VALUE_BYTES)
+    if (v->kind == VALUE_BYTES || v->kind == VALUE_CUT_BYTES)
         return put_hex(v, buf, size);
-    CHECK(scale <= 9 || v->kind < VALUE_DATE); /* a decimal column may have up to 38 */
+    /* A decimal column may have up to 38. */
+    CHECK(scale <= 9 || v->kind < VALUE_DATE || v->kind == VALUE_UNAVAILABLE);
     if (size < VALUE_TEXT_MAX)
         return put_fixed_cut(v, scale, buf, size);
     return (size_t)(put_fixed(buf, v, scale) - buf);
@@ -363,9 +366,9 @@ value_text(const struct value *v, unsigned scale, char *buf, size_t size)
 size_t
 value_text_bound(const struct value *v)
 {
-    if (v->kind == VALUE_DECIMAL || v->kind == VALUE_TEXT)
+    if (v->kind == VALUE_DECIMAL || v->kind == VALUE_TEXT || v->kind == VALUE_CUT_TEXT)
         return v->bytes.size;
-    if (v->kind == VALUE_BYTES)
+    if (v->kind == VALUE_BYTES || v->kind == VALUE_CUT_BYTES)
         return 2 * (size_t)v->bytes.size;
     return VALUE_TEXT_MAX;
 }

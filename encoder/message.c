@@ -207,7 +207,7 @@ put_value(const struct message_writer *w, const struct plan_column *c, char *at,
 {
     switch (v->kind) {
     case VALUE_NULL:
-    case VALUE_UNAVAILABLE:
+    case VALUE_UNAVAILABLE: /* has no member */
         memcpy(at, "null", 4);
         return at + 4;
     case VALUE_BOOL:
@@ -221,7 +221,10 @@ put_value(const struct message_writer *w, const struct plan_column *c, char *at,
         return put_decimal(at, v);
     case VALUE_TEXT:
         return put_text(at, v->bytes.data, c->is_trimmed ? key_trimmed(v) : v->bytes.size);
+    case VALUE_CUT_TEXT:
+        return put_text(at, v->bytes.data, v->bytes.size);
     case VALUE_BYTES:
+    case VALUE_CUT_BYTES:
         return put_bytes(w, at, v);
     case VALUE_DATE:
     case VALUE_TIME:
@@ -242,12 +245,17 @@ is_nothing(const struct plan_column *c, const struct value *v)
     return v->kind == VALUE_NULL || (v->kind == VALUE_BYTES && v->bytes.size == 0);
 }
 
+/* How many columns the metadata has to speak of. */
+struct marked {
+    unsigned unavailable;
+    unsigned cut;
+};
+
 /*
  * The members of "data", whose brace stands before *out.  Every name begins with a comma; the
- * first one is written over the brace, which comes back in the end.  Returns the number of
- * columns that were not available.
+ * first one is written over the brace, which comes back in the end.
  */
-static unsigned
+static struct marked
 put_members(const struct message_writer *w, const struct plan *p, const struct value *values,
             char **out)
 {
@@ -255,16 +263,19 @@ put_members(const struct message_writer *w, const struct plan *p, const struct v
     const struct value *end = values + p->n_columns;
     char *brace = *out - 1;
     char *at = brace;
-    unsigned unavailable = 0;
+    struct marked marked = {0};
 
     for (const struct value *v = values; v < end; v++, c++) {
         if (v->kind == VALUE_INT) { /* what most columns of most rows are */
             at = digits_put_i64(fragment_put(at, p, c->name), v->i);
             continue;
         }
-        if (v->kind == VALUE_UNAVAILABLE) {
-            unavailable++;
-            continue;
+        if (v->kind >= VALUE_CUT_TEXT) {
+            if (v->kind == VALUE_UNAVAILABLE) {
+                marked.unavailable++;
+                continue;
+            }
+            marked.cut++;
         }
         if (!w->has_null && is_nothing(c, v))
             continue;
@@ -272,7 +283,19 @@ put_members(const struct message_writer *w, const struct plan *p, const struct v
     }
     *brace = '{';
     *out = at == brace ? at + 1 : at;
-    return unavailable;
+    return marked;
+}
+
+static char *
+put_comma(const struct message_writer *w, bool *is_first, char *at)
+{
+    if (!*is_first) {
+        *at++ = ',';
+        if (w->is_formatted)
+            *at++ = ' ';
+    }
+    *is_first = false;
+    return at;
 }
 
 static char *
@@ -282,18 +305,30 @@ put_unavailable(const struct message_writer *w, const struct plan *p, const stru
     bool is_first = true;
 
     at = fragment_put(at, p, p->unavailable);
-    for (uint16_t i = 0; i < p->n_columns; i++) {
-        if (values[i].kind != VALUE_UNAVAILABLE)
-            continue;
-        if (!is_first) {
-            *at++ = ',';
-            if (w->is_formatted)
-                *at++ = ' ';
-        }
-        is_first = false;
-        at = fragment_put(at, p, p->columns[i].quoted);
-    }
+    for (uint16_t i = 0; i < p->n_columns; i++)
+        if (values[i].kind == VALUE_UNAVAILABLE)
+            at = fragment_put(put_comma(w, &is_first, at), p, p->columns[i].quoted);
     *at++ = ']';
+    return at;
+}
+
+/* Name and size of the whole value, for each column that shows a part of it. */
+static char *
+put_cut(const struct message_writer *w, const struct plan *p, const struct value *values, char *at)
+{
+    bool is_first = true;
+
+    at = fragment_put(at, p, p->truncated);
+    for (uint16_t i = 0; i < p->n_columns; i++) {
+        if (values[i].kind != VALUE_CUT_TEXT && values[i].kind != VALUE_CUT_BYTES)
+            continue;
+        at = fragment_put(put_comma(w, &is_first, at), p, p->columns[i].quoted);
+        *at++ = ':';
+        if (w->is_formatted)
+            *at++ = '\t';
+        at = digits_put_u64(at, values[i].bytes.whole);
+    }
+    *at++ = '}';
     return at;
 }
 
@@ -309,9 +344,9 @@ message_bound(const struct plan *plan, const struct value *values, const struct 
     if (event_size <= SMALL_EVENT)
         return bound + (size_t)plan->n_columns * JSON_SLACK + 6 * event_size;
     for (const struct value *v = values; v < values + plan->n_columns; v++) {
-        if (v->kind == VALUE_TEXT)
+        if (v->kind == VALUE_TEXT || v->kind == VALUE_CUT_TEXT)
             bound += json_text_bound(v->bytes.data, v->bytes.size);
-        else if (v->kind == VALUE_BYTES || v->kind == VALUE_DECIMAL)
+        else if (v->kind == VALUE_BYTES || v->kind == VALUE_CUT_BYTES || v->kind == VALUE_DECIMAL)
             bound += value_text_bound(v);
     }
     return bound;
@@ -352,7 +387,7 @@ message_row(struct message_writer *w, const struct plan *plan, const struct even
             const struct value *values, const struct key *key, char *buf)
 {
     char *at = fragment_put(buf, plan, plan->data_open);
-    unsigned unavailable = put_members(w, plan, values, &at);
+    struct marked marked = put_members(w, plan, values, &at);
 
     at = put_timestamp(w, fragment_put(at, plan, plan->metadata_open));
     at = fragment_put(at, plan, plan->row_head[row_of(ev->operation)]);
@@ -370,8 +405,10 @@ message_row(struct message_writer *w, const struct plan *plan, const struct even
     at = fragment_put(at, plan, plan->stream_position);
     at += position_text(&ev->position, at);
     *at++ = '"';
-    if (unavailable > 0)
+    if (marked.unavailable > 0)
         at = put_unavailable(w, plan, values, at);
+    if (marked.cut > 0)
+        at = put_cut(w, plan, values, at);
     at = fragment_put(at, plan, plan->end);
     return (size_t)(at - buf);
 }

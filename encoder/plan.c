@@ -126,6 +126,7 @@ compile_members(struct plan_text *t, const struct table_def *table, struct plan 
     p->commit_timestamp = member_fragment(t, "commit-timestamp", "\"");
     p->stream_position = member_fragment(t, "stream-position", "\"");
     p->unavailable = member_fragment(t, "weir-unavailable-columns", "[");
+    p->truncated = member_fragment(t, "weir-truncated-columns", "{");
 }
 
 static void

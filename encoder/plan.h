@@ -91,6 +91,7 @@ struct plan {
     struct fragment commit_timestamp;
     struct fragment stream_position;
     struct fragment unavailable;
+    struct fragment truncated;
     struct fragment end;
     struct plan_control create_table;
     struct plan_control drop_table;

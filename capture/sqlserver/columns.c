@@ -1,6 +1,7 @@
 #include "capture/sqlserver/db.h"
 #include "capture/sqlserver/sqlserver.h"
 #include "common/err.h"
+#include "common/task.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +23,10 @@ enum {
     Q_COLLATION,
     Q_NULLABLE,
     Q_KEY_ORDINAL,
+    Q_COLUMN_SET,
 };
+
+#define LEFT_OUT_MAX 400
 
 /* Room for one more column in the three parallel arrays. */
 static int
@@ -67,25 +71,67 @@ take_collation(struct sqlserver *s, struct type_column *t, struct err *e)
     return t->collation != NULL ? 0 : err_set(e, ERR_NOMEM, "collation");
 }
 
+/* Notes that no message will show the column, for people; a list that is too long ends in "...". */
+static int
+leave_out(struct instance *in, const char *name, const char *why, struct err *e)
+{
+    size_t old = in->left_out != NULL ? strlen(in->left_out) : 0;
+    size_t size = old + strlen(name) + strlen(why) + 16;
+    char *text = realloc(in->left_out, size);
+
+    if (text == NULL)
+        return err_set(e, ERR_NOMEM, "columns left out");
+    in->left_out = text;
+    if (old < LEFT_OUT_MAX)
+        (void)snprintf(text + old, size - old, "%s%s (%s)", old > 0 ? ", " : "", name, why);
+    else if (strcmp(text + old - 3, "...") != 0)
+        (void)snprintf(text + old, size - old, ", ...");
+    return 0;
+}
+
+/* Takes the newest column back: it is large, and SupportLobs is off. */
+static int
+drop_lob(struct instance *in, const char *name, struct err *e)
+{
+    in->n_columns--;
+    in->table.def->n_columns--;
+    free(in->types[in->n_columns].collation);
+    return leave_out(in, name, "SupportLobs is false", e);
+}
+
+/*
+ * What the change table has no values of.  A column set is only a view on the sparse columns, which
+ * are captured one by one.
+ */
+static const char *
+why_empty(struct sqlserver *s)
+{
+    if (db_int(s->db, Q_COMPUTED) != 0)
+        return "computed";
+    return db_int(s->db, Q_COLUMN_SET) != 0 ? "column set" : NULL;
+}
+
 /* One captured column.  A type weir cannot carry refuses the table, not the engine. */
 static int
 take_column(struct sqlserver *s, struct instance *in, struct err *e)
 {
+    const struct lob_settings *lobs = &s->config.task->lobs;
+    const char *empty = why_empty(s);
     char name[NAME_MAX_BYTES];
     char why[WHY_MAX];
     struct type_column *t;
     struct column_def *c;
     struct err unsupported = ERR_INIT;
 
-    if (db_int(s->db, Q_COMPUTED) != 0)
-        return 0; /* always NULL in the change table */
+    db_text(s->db, Q_NAME, name, sizeof(name));
+    if (empty != NULL)
+        return leave_out(in, name, empty, e);
     if (in->n_columns >= EVENT_MAX_COLUMNS)
         return meta_refuse(in, "it has more than 1024 captured columns", e);
     if (grow(in, e) != 0)
         return -1;
     c = &in->table.def->columns[in->n_columns - 1];
     t = &in->types[in->n_columns - 1];
-    db_text(s->db, Q_NAME, name, sizeof(name));
     in->ordinals[in->n_columns - 1] = (uint16_t)db_int(s->db, Q_ORDINAL);
     t->system_type = (uint8_t)db_int(s->db, Q_SYSTEM_TYPE);
     t->user_type = (int32_t)db_int(s->db, Q_USER_TYPE);
@@ -100,6 +146,9 @@ take_column(struct sqlserver *s, struct instance *in, struct err *e)
         if (meta_refuse(in, why, e) != 0)
             return -1;
     }
+    if (t->is_lob && !lobs->is_supported)
+        return drop_lob(in, name, e);
+    type_limit(t, lobs->is_limited ? lobs->max_kb * 1024 : 0);
     c->name = strdup(name);
     c->source_type = strdup(t->name);
     c->nullable = db_int(s->db, Q_NULLABLE) != 0;
@@ -211,12 +260,14 @@ meta_columns(struct sqlserver *s, struct instance *in, struct err *e)
     const char *text;
 
     in->n_columns = 0;
+    free(in->left_out);
+    in->left_out = NULL;
     sql_reset(&s->q);
-    sql_add(
-        &s->q,
-        "SELECT cc.column_ordinal, cc.column_name, cc.is_computed, c.system_type_id, "
-        "c.user_type_id, c.max_length, c.precision, c.scale, c.collation_name, sc.is_nullable, "
-        "ic.key_ordinal FROM cdc.captured_columns AS cc JOIN sys.columns AS c ON c.object_id = ");
+    sql_add(&s->q,
+            "SELECT cc.column_ordinal, cc.column_name, cc.is_computed, c.system_type_id, "
+            "c.user_type_id, c.max_length, c.precision, c.scale, c.collation_name, sc.is_nullable, "
+            "ic.key_ordinal, sc.is_column_set FROM cdc.captured_columns AS cc JOIN sys.columns AS "
+            "c ON c.object_id = ");
     add_described(&s->q, in);
     sql_add(&s->q,
             " AND c.name = cc.column_name LEFT JOIN sys.columns AS sc ON sc.object_id "

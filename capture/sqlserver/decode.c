@@ -1,3 +1,4 @@
+#include "capture/sqlserver/decode.h"
 #include "capture/sqlserver/arena.h"
 #include "capture/sqlserver/types.h"
 #include "capture/sqlserver/wide.h"
@@ -182,8 +183,8 @@ set_bytes(enum value_kind kind, const void *data, size_t size, struct arena *a, 
     return 0;
 }
 
-static int
-set_wide(const void *data, size_t size, struct arena *a, struct value *out, struct err *e)
+int
+decode_wide(const void *data, size_t size, struct arena *a, struct value *out, struct err *e)
 {
     const uint8_t *in = data;
     size_t room;
@@ -218,7 +219,7 @@ set_uuid(const uint8_t *wire, struct value *out)
         out->uuid[i] = wire[order[i]];
 }
 
-/* ---- all ---- */
+/* ---- what fits into struct value ---- */
 
 static size_t
 fixed_size(int db_type)
@@ -324,8 +325,57 @@ decode_money(int db_type, const void *data, struct arena *a, struct value *out, 
     return set_money((int64_t)((uint64_t)(uint32_t)m.mnyhigh << 32 | m.mnylow), a, out, e);
 }
 
+/* ---- cut values ---- */
+
+/* The bytes behind the size of the whole; what exceeds the limit ends before a character. */
+static int
+decode_limited(const struct type_column *c, int db_type, const uint8_t *data, size_t size,
+               struct arena *a, struct value *out, struct err *e)
+{
+    uint64_t whole = 0;
+    uint32_t n = c->limit;
+
+    if (size < sizeof(whole))
+        return err_set(e, ERR_DATA, "a large value came without its size");
+    for (size_t i = 0; i < sizeof(whole); i++)
+        whole = whole << 8 | data[i];
+    if (type_decode(db_type, c->wire, data + sizeof(whole), size - sizeof(whole), a, out, e) != 0)
+        return -1;
+    if (out->bytes.size <= c->limit)
+        return 0;
+    if (out->kind == VALUE_TEXT)
+        while (n > 0 && ((uint8_t)out->bytes.data[n] & 0xC0) == 0x80)
+            n--;
+    out->kind = out->kind == VALUE_TEXT ? VALUE_CUT_TEXT : VALUE_CUT_BYTES;
+    out->bytes.size = n;
+    out->bytes.whole = whole > UINT32_MAX ? UINT32_MAX : (uint32_t)whole;
+    return 0;
+}
+
+/* ---- all ---- */
+
+static int
+decode_bytes(enum type_wire wire, const void *data, size_t size, struct arena *a, struct value *out,
+             struct err *e)
+{
+    switch (wire) {
+    case WIRE_UTF16:
+        return decode_wide(data, size, a, out, e);
+    case WIRE_VARIANT:
+        return decode_variant(data, size, a, out, e);
+    case WIRE_HIERARCHYID:
+        return decode_path(data, size, a, out, e);
+    case WIRE_GEOMETRY:
+    case WIRE_GEOGRAPHY:
+        return decode_spatial(wire, data, size, a, out, e);
+    case WIRE_NATIVE:
+        break;
+    }
+    return set_bytes(VALUE_BYTES, data, size, a, out, e);
+}
+
 int
-type_decode(int db_type, bool is_text, const void *data, size_t size, struct arena *a,
+type_decode(int db_type, enum type_wire wire, const void *data, size_t size, struct arena *a,
             struct value *out, struct err *e)
 {
     size_t fixed = fixed_size(db_type);
@@ -350,8 +400,7 @@ type_decode(int db_type, bool is_text, const void *data, size_t size, struct are
     case SYBVARBINARY:
     case SYBIMAGE:
     case TYPE_CLR:
-        return is_text ? set_wide(data, size, a, out, e)
-                       : set_bytes(VALUE_BYTES, data, size, a, out, e);
+        return decode_bytes(wire, data, size, a, out, e);
     case SYBCHAR:
     case SYBVARCHAR:
     case SYBTEXT:
@@ -360,4 +409,13 @@ type_decode(int db_type, bool is_text, const void *data, size_t size, struct are
     default:
         return err_set(e, ERR_DATA, "a value came with wire type %d, which no column has", db_type);
     }
+}
+
+int
+type_decode_column(const struct type_column *c, int db_type, const void *data, size_t size,
+                   struct arena *a, struct value *out, struct err *e)
+{
+    if (c->limit > 0 && data != NULL)
+        return decode_limited(c, db_type, data, size, a, out, e);
+    return type_decode(db_type, c->wire, data, size, a, out, e);
 }

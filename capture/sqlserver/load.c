@@ -158,8 +158,8 @@ decode_key(struct sqlserver *s, struct instance *in, struct err *e)
         size_t size;
         const void *data = db_data(s->db, k, &size);
 
-        if (type_decode(db_type(s->db, k), in->types[d->key[k]].is_text, data, size,
-                        &in->page.arena, &in->page.values[d->key[k]], e) != 0)
+        if (type_decode_column(&in->types[d->key[k]], db_type(s->db, k), data, size,
+                               &in->page.arena, &in->page.values[d->key[k]], e) != 0)
             return err_context(e, "key of %s.%s", d->schema, d->name);
     }
     return 0;

@@ -81,6 +81,7 @@ meta_instance_free(struct instance **in)
     free(i->types);
     free(i->ordinals);
     free(i->select_list);
+    free(i->left_out);
     page_free(&i->page);
     free(i);
     *in = NULL;

@@ -57,8 +57,8 @@ page_decode(struct sqlserver *s, struct instance *in, int column, struct err *e)
         size_t size;
         const void *data = db_data(s->db, column + i, &size);
 
-        if (type_decode(in->page.wire[i], in->types[i].is_text, data, size, &in->page.arena,
-                        &row[i], e) != 0) {
+        if (type_decode_column(&in->types[i], in->page.wire[i], data, size, &in->page.arena,
+                               &row[i], e) != 0) {
             err_context(e, "%s.%s, column %s", in->table.def->schema, in->table.def->name,
                         in->table.def->columns[i].name);
             if (e->code == ERR_DATA)

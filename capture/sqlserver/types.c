@@ -52,7 +52,7 @@ struct type_info {
     enum form form;
     enum dms_type dms;
     enum dms_type dms_max; /* when declared (max) */
-    bool is_text;
+    enum type_wire wire;
     bool is_old_lob;
     uint8_t precision; /* where the declaration has none */
     uint8_t scale;
@@ -60,42 +60,45 @@ struct type_info {
 };
 
 static const struct type_info infos[] = {
-    {ID_TINYINT, PLAIN, DMS_UINT1, DMS_UINT1, false, false, 0, 0, "tinyint"},
-    {ID_SMALLINT, PLAIN, DMS_INT2, DMS_INT2, false, false, 0, 0, "smallint"},
-    {ID_INT, PLAIN, DMS_INT4, DMS_INT4, false, false, 0, 0, "int"},
-    {ID_BIGINT, PLAIN, DMS_INT8, DMS_INT8, false, false, 0, 0, "bigint"},
-    {ID_BIT, PLAIN, DMS_BOOLEAN, DMS_BOOLEAN, false, false, 0, 0, "bit"},
-    {ID_DECIMAL, PRECISION_SCALE, DMS_NUMERIC, DMS_NUMERIC, false, false, 0, 0, "decimal"},
-    {ID_NUMERIC, PRECISION_SCALE, DMS_NUMERIC, DMS_NUMERIC, false, false, 0, 0, "numeric"},
-    {ID_MONEY, PLAIN, DMS_NUMERIC, DMS_NUMERIC, false, false, 19, 4, "money"},
-    {ID_SMALLMONEY, PLAIN, DMS_NUMERIC, DMS_NUMERIC, false, false, 10, 4, "smallmoney"},
-    {ID_REAL, PLAIN, DMS_REAL4, DMS_REAL4, false, false, 0, 0, "real"},
-    {ID_FLOAT, PLAIN, DMS_REAL8, DMS_REAL8, false, false, 0, 0, "float"},
-    {ID_DATETIME, PLAIN, DMS_DATETIME, DMS_DATETIME, false, false, 0, 3, "datetime"},
-    {ID_SMALLDATETIME, PLAIN, DMS_DATETIME, DMS_DATETIME, false, false, 0, 0, "smalldatetime"},
-    {ID_DATETIME2, SCALE, DMS_DATETIME, DMS_DATETIME, false, false, 0, 0, "datetime2"},
-    {ID_DATE, PLAIN, DMS_DATE, DMS_DATE, false, false, 0, 0, "date"},
-    {ID_TIME, SCALE, DMS_TIME, DMS_TIME, false, false, 0, 0, "time"},
-    {ID_DATETIMEOFFSET, SCALE, DMS_WSTRING, DMS_WSTRING, false, false, 0, 0, "datetimeoffset"},
-    {ID_CHAR, BYTES, DMS_STRING, DMS_STRING, true, false, 0, 0, "char"},
-    {ID_VARCHAR, BYTES, DMS_STRING, DMS_CLOB, true, false, 0, 0, "varchar"},
-    {ID_TEXT, PLAIN, DMS_CLOB, DMS_CLOB, true, true, 0, 0, "text"},
-    {ID_NCHAR, UNITS, DMS_WSTRING, DMS_WSTRING, true, false, 0, 0, "nchar"},
-    {ID_NVARCHAR, UNITS, DMS_WSTRING, DMS_NCLOB, true, false, 0, 0, "nvarchar"},
-    {ID_NTEXT, PLAIN, DMS_NCLOB, DMS_NCLOB, true, true, 0, 0, "ntext"},
-    {ID_BINARY, BYTES, DMS_BYTES, DMS_BYTES, false, false, 0, 0, "binary"},
-    {ID_VARBINARY, BYTES, DMS_BYTES, DMS_BLOB, false, false, 0, 0, "varbinary"},
-    {ID_IMAGE, PLAIN, DMS_BLOB, DMS_BLOB, false, true, 0, 0, "image"},
-    {ID_TIMESTAMP, PLAIN, DMS_BYTES, DMS_BYTES, false, false, 0, 0, "timestamp"},
-    {ID_UNIQUEIDENTIFIER, PLAIN, DMS_STRING, DMS_STRING, false, false, 0, 0, "uniqueidentifier"},
-    {ID_XML, PLAIN, DMS_NCLOB, DMS_NCLOB, true, false, 0, 0, "xml"},
-    {ID_VARIANT, PLAIN, DMS_WSTRING, DMS_WSTRING, true, false, 0, 0, "sql_variant"},
+    {ID_TINYINT, PLAIN, DMS_UINT1, DMS_UINT1, WIRE_NATIVE, false, 0, 0, "tinyint"},
+    {ID_SMALLINT, PLAIN, DMS_INT2, DMS_INT2, WIRE_NATIVE, false, 0, 0, "smallint"},
+    {ID_INT, PLAIN, DMS_INT4, DMS_INT4, WIRE_NATIVE, false, 0, 0, "int"},
+    {ID_BIGINT, PLAIN, DMS_INT8, DMS_INT8, WIRE_NATIVE, false, 0, 0, "bigint"},
+    {ID_BIT, PLAIN, DMS_BOOLEAN, DMS_BOOLEAN, WIRE_NATIVE, false, 0, 0, "bit"},
+    {ID_DECIMAL, PRECISION_SCALE, DMS_NUMERIC, DMS_NUMERIC, WIRE_NATIVE, false, 0, 0, "decimal"},
+    {ID_NUMERIC, PRECISION_SCALE, DMS_NUMERIC, DMS_NUMERIC, WIRE_NATIVE, false, 0, 0, "numeric"},
+    {ID_MONEY, PLAIN, DMS_NUMERIC, DMS_NUMERIC, WIRE_NATIVE, false, 19, 4, "money"},
+    {ID_SMALLMONEY, PLAIN, DMS_NUMERIC, DMS_NUMERIC, WIRE_NATIVE, false, 10, 4, "smallmoney"},
+    {ID_REAL, PLAIN, DMS_REAL4, DMS_REAL4, WIRE_NATIVE, false, 0, 0, "real"},
+    {ID_FLOAT, PLAIN, DMS_REAL8, DMS_REAL8, WIRE_NATIVE, false, 0, 0, "float"},
+    {ID_DATETIME, PLAIN, DMS_DATETIME, DMS_DATETIME, WIRE_NATIVE, false, 0, 3, "datetime"},
+    {ID_SMALLDATETIME, PLAIN, DMS_DATETIME, DMS_DATETIME, WIRE_NATIVE, false, 0, 0,
+     "smalldatetime"},
+    {ID_DATETIME2, SCALE, DMS_DATETIME, DMS_DATETIME, WIRE_NATIVE, false, 0, 0, "datetime2"},
+    {ID_DATE, PLAIN, DMS_DATE, DMS_DATE, WIRE_NATIVE, false, 0, 0, "date"},
+    {ID_TIME, SCALE, DMS_TIME, DMS_TIME, WIRE_NATIVE, false, 0, 0, "time"},
+    {ID_DATETIMEOFFSET, SCALE, DMS_WSTRING, DMS_WSTRING, WIRE_NATIVE, false, 0, 0,
+     "datetimeoffset"},
+    {ID_CHAR, BYTES, DMS_STRING, DMS_STRING, WIRE_UTF16, false, 0, 0, "char"},
+    {ID_VARCHAR, BYTES, DMS_STRING, DMS_CLOB, WIRE_UTF16, false, 0, 0, "varchar"},
+    {ID_TEXT, PLAIN, DMS_CLOB, DMS_CLOB, WIRE_UTF16, true, 0, 0, "text"},
+    {ID_NCHAR, UNITS, DMS_WSTRING, DMS_WSTRING, WIRE_UTF16, false, 0, 0, "nchar"},
+    {ID_NVARCHAR, UNITS, DMS_WSTRING, DMS_NCLOB, WIRE_UTF16, false, 0, 0, "nvarchar"},
+    {ID_NTEXT, PLAIN, DMS_NCLOB, DMS_NCLOB, WIRE_UTF16, true, 0, 0, "ntext"},
+    {ID_BINARY, BYTES, DMS_BYTES, DMS_BYTES, WIRE_NATIVE, false, 0, 0, "binary"},
+    {ID_VARBINARY, BYTES, DMS_BYTES, DMS_BLOB, WIRE_NATIVE, false, 0, 0, "varbinary"},
+    {ID_IMAGE, PLAIN, DMS_BLOB, DMS_BLOB, WIRE_NATIVE, true, 0, 0, "image"},
+    {ID_TIMESTAMP, PLAIN, DMS_BYTES, DMS_BYTES, WIRE_NATIVE, false, 0, 0, "timestamp"},
+    {ID_UNIQUEIDENTIFIER, PLAIN, DMS_STRING, DMS_STRING, WIRE_NATIVE, false, 0, 0,
+     "uniqueidentifier"},
+    {ID_XML, PLAIN, DMS_NCLOB, DMS_NCLOB, WIRE_UTF16, false, 0, 0, "xml"},
+    {ID_VARIANT, PLAIN, DMS_WSTRING, DMS_WSTRING, WIRE_VARIANT, false, 0, 0, "sql_variant"},
 };
 
 static const struct type_info clr_infos[] = {
-    {ID_CLR, PLAIN, DMS_WSTRING, DMS_WSTRING, true, false, 0, 0, "hierarchyid"},
-    {ID_CLR, PLAIN, DMS_CLOB, DMS_CLOB, true, false, 0, 0, "geometry"},
-    {ID_CLR, PLAIN, DMS_CLOB, DMS_CLOB, true, false, 0, 0, "geography"},
+    {ID_CLR, PLAIN, DMS_WSTRING, DMS_WSTRING, WIRE_HIERARCHYID, false, 0, 0, "hierarchyid"},
+    {ID_CLR, PLAIN, DMS_BLOB, DMS_BLOB, WIRE_GEOMETRY, false, 0, 0, "geometry"},
+    {ID_CLR, PLAIN, DMS_BLOB, DMS_BLOB, WIRE_GEOGRAPHY, false, 0, 0, "geography"},
 };
 
 static const struct type_info *
@@ -176,10 +179,11 @@ type_describe(struct type_column *c, struct column_def *out, struct err *e)
     if (info->form == PLAIN && info->scale != 0)
         c->scale = info->scale;
     print_declaration(c, info);
-    c->is_text = info->is_text;
+    c->wire = info->wire;
     c->is_old_lob = info->is_old_lob;
     c->is_lob = c->max_length < 0 || info->is_old_lob || c->system_type == ID_XML ||
-                c->system_type == ID_CLR;
+                c->wire == WIRE_GEOMETRY || c->wire == WIRE_GEOGRAPHY;
+    c->limit = 0;
     is_numeric = info->dms == DMS_NUMERIC;
     out->type = c->max_length < 0 ? info->dms_max : info->dms;
     out->length = length_of(c, info);
@@ -205,69 +209,115 @@ type_is_key(const struct type_column *c)
 
 /* ---- asking ---- */
 
-/* CONVERT to nvarchar drops digits of some inner types; these forms do not. */
+/* CASE WHEN the inner type is one of the list. */
+static void
+add_when(struct sql *q, const char *name, const char *list)
+{
+    sql_add(q, " WHEN CONVERT(nvarchar(128), SQL_VARIANT_PROPERTY(");
+    sql_add_name(q, name);
+    sql_add(q, ", 'BaseType')) IN (%s)", list);
+}
+
+/*
+ * CONVERT to nvarchar drops digits of floats and money and half of long varchars; these forms do
+ * not.  Floats come as their bits (style 3, which prints all digits, is not in SQL Server 2014).
+ */
 static void
 add_variant(struct sql *q, const char *name)
 {
-    sql_add(q, "CASE WHEN CONVERT(nvarchar(128), SQL_VARIANT_PROPERTY(");
+    sql_add(q, "CASE");
+    add_when(q, name, "N'float'");
+    sql_add(q, " THEN N'd' + CONVERT(nvarchar(18), CONVERT(binary(8), CONVERT(float, ");
     sql_add_name(q, name);
-    sql_add(q,
-            ", 'BaseType')) IN (N'float', N'real') THEN CONVERT(nvarchar(4000), CONVERT(float, ");
+    sql_add(q, ")), 1)");
+    add_when(q, name, "N'real'");
+    sql_add(q, " THEN N'r' + CONVERT(nvarchar(10), CONVERT(binary(4), CONVERT(real, ");
     sql_add_name(q, name);
-    sql_add(q, "), 3) WHEN CONVERT(nvarchar(128), SQL_VARIANT_PROPERTY(");
+    sql_add(q, ")), 1)");
+    add_when(q, name, "N'money', N'smallmoney'");
+    sql_add(q, " THEN N't' + CONVERT(nvarchar(40), CONVERT(money, ");
     sql_add_name(q, name);
-    sql_add(q, ", 'BaseType')) IN (N'money', N'smallmoney') THEN CONVERT(nvarchar(4000), "
-               "CONVERT(money, ");
+    sql_add(q, "), 2)");
+    add_when(q, name, "N'binary', N'varbinary'");
+    sql_add(q, " THEN N't' + CONVERT(nvarchar(max), CONVERT(varbinary(8000), ");
     sql_add_name(q, name);
-    sql_add(q, "), 2) WHEN CONVERT(nvarchar(128), SQL_VARIANT_PROPERTY(");
+    sql_add(q, "), 1)");
+    add_when(q, name, "N'char', N'varchar'");
+    sql_add(q, " AND DATALENGTH(");
     sql_add_name(q, name);
-    sql_add(q, ", 'BaseType')) IN (N'binary', N'varbinary') THEN CONVERT(nvarchar(4000), "
-               "CONVERT(varbinary(8000), ");
+    sql_add(q, ") > 4000 THEN N't' + CONVERT(nvarchar(max), CONVERT(varchar(8000), ");
     sql_add_name(q, name);
-    sql_add(q, "), 1) ELSE CONVERT(nvarchar(4000), ");
+    sql_add(q, ")) ELSE N't' + CONVERT(nvarchar(max), CONVERT(nvarchar(4000), ");
     sql_add_name(q, name);
-    sql_add(q, ", 121) END");
+    sql_add(q, ", 121)) END");
+}
+
+/* The column as a (max) type that SUBSTRING and DATALENGTH take. */
+static void
+add_whole(struct sql *q, const struct type_column *c, const char *name)
+{
+    const char *to = c->system_type == ID_TEXT                                ? "varchar(max)"
+                     : c->system_type == ID_IMAGE                             ? "varbinary(max)"
+                     : c->system_type == ID_NTEXT || c->system_type == ID_XML ? "nvarchar(max)"
+                                                                              : NULL;
+
+    if (to != NULL)
+        sql_add(q, "CONVERT(%s, ", to);
+    sql_add_name(q, name);
+    if (to != NULL)
+        sql_add(q, ")");
+}
+
+/*
+ * Size of the whole in eight bytes, then at most one unit more than the limit: as many units of any
+ * text are at least as many bytes of UTF-8, so the limit is reached when there is more.
+ */
+static void
+add_limited(struct sql *q, const struct type_column *c, const char *name)
+{
+    bool is_narrow = c->system_type == ID_VARCHAR || c->system_type == ID_TEXT;
+
+    sql_add(q, "CONVERT(binary(8), CONVERT(bigint, DATALENGTH(");
+    add_whole(q, c, name);
+    sql_add(q, "))) + CONVERT(varbinary(max), %sSUBSTRING(",
+            is_narrow ? "CONVERT(nvarchar(max), " : "");
+    add_whole(q, c, name);
+    sql_add(q, ", 1, %u)%s)", c->limit + 1, is_narrow ? ")" : "");
 }
 
 static void
 add_text(struct sql *q, const struct type_column *c, const char *name)
 {
-    bool is_short =
-        c->max_length >= 0 && !c->is_lob &&
-        (c->system_type == ID_NCHAR || c->system_type == ID_NVARCHAR || c->max_length <= 4000);
+    bool is_wide = c->system_type == ID_NCHAR || c->system_type == ID_NVARCHAR;
+    bool is_short = c->max_length >= 0 && !c->is_lob && (is_wide || c->max_length <= 4000);
 
-    if (c->system_type == ID_VARIANT)
-        is_short = true;
     sql_add(q, is_short ? "CONVERT(varbinary(8000), " : "CONVERT(varbinary(max), ");
-    switch (c->system_type) {
-    case ID_NCHAR:
-    case ID_NVARCHAR:
-        sql_add_name(q, name);
-        break;
-    case ID_VARIANT:
-        add_variant(q, name);
-        break;
-    case ID_CLR:
-        sql_add_name(q, name);
-        sql_add(q, ".ToString()");
-        break;
-    default:
+    if (!is_wide)
         sql_add(q, is_short ? "CONVERT(nvarchar(4000), " : "CONVERT(nvarchar(max), ");
-        sql_add_name(q, name);
-        sql_add(q, ")");
-        break;
-    }
-    sql_add(q, ")");
+    sql_add_name(q, name);
+    sql_add(q, is_wide ? ")" : "))");
 }
 
 void
 type_add_select(struct sql *q, const struct type_column *c, const char *name)
 {
-    if (!c->is_text) {
+    if (c->limit > 0) {
+        add_limited(q, c, name);
+    } else if (c->wire == WIRE_VARIANT) {
+        sql_add(q, "CONVERT(varbinary(max), ");
+        add_variant(q, name);
+        sql_add(q, ")");
+    } else if (c->wire == WIRE_UTF16) {
+        add_text(q, c, name);
+    } else {
         sql_add_name(q, name);
-        return;
     }
-    add_text(q, c, name);
+}
+
+void
+type_limit(struct type_column *c, uint32_t bytes)
+{
+    c->limit = c->is_lob && c->system_type != ID_CLR ? bytes : 0;
 }
 
 /* ---- literals ---- */
@@ -319,8 +369,13 @@ type_add_literal(struct sql *q, const struct type_column *c, const struct value 
         n = value_text(v, c->scale, text, sizeof(text));
         sql_add(q, "'%.*s'", (int)n, text);
         break;
-    case VALUE_NULL:
+    case VALUE_CUT_TEXT:
+    case VALUE_CUT_BYTES:
     case VALUE_UNAVAILABLE:
+        CHECK(!c->is_lob); /* none of them stands in a key */
+        sql_add(q, "NULL");
+        break;
+    case VALUE_NULL:
         sql_add(q, "NULL");
         break;
     }

@@ -92,6 +92,8 @@ table_extension(const struct snapshot *s, const struct table_row *t)
     set_count(o, "Repeated", t->applied[TSTAT_REPEATED]);
     set_count(o, "Bytes", t->applied[TSTAT_BYTES]);
     set_count(o, "Errors", t->captured[TSTAT_ERRORS] + t->applied[TSTAT_ERRORS]);
+    set_count(o, "TruncatedValues", t->captured[TSTAT_TRUNCATED]);
+    set_count(o, "UnavailableValues", t->captured[TSTAT_UNAVAILABLE]);
     (void)json_object_set_new(o, "LastPosition", position_or_null(&t->source));
     (void)json_object_set_new(o, "LastCommitTime", time_or_null(t->source.commit_real_ns));
     (void)json_object_set_new(o, "AppliedPosition", position_or_null(&t->acked));

@@ -86,6 +86,8 @@ print_image(const struct value *values, unsigned n)
             printf("\"?\"");
         else
             print_value(&values[i]);
+        if (values[i].kind == VALUE_CUT_TEXT || values[i].kind == VALUE_CUT_BYTES)
+            printf("/%u", values[i].bytes.whole);
     }
     putchar(']');
 }

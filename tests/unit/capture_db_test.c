@@ -167,7 +167,7 @@ check_vector(struct db *d, const char *name, const json_t *json)
             const void *data = db_data(d, c, &size);
 
             (void)snprintf(where, sizeof(where), "%s, value %zu", name, n);
-            ck_assert_msg(type_decode(db_type(d, c), false, data, size, &arena, &v, &e) == 0,
+            ck_assert_msg(type_decode(db_type(d, c), WIRE_NATIVE, data, size, &arena, &v, &e) == 0,
                           "%s: %s", where, e.text);
             check_value(json_array_get(expected, n), &v, db_scale(d, c), db_type(d, c), where);
         }

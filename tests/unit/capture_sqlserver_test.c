@@ -347,6 +347,8 @@ tell_values(const char *what, const struct value *v, unsigned n)
         case VALUE_DATETIME:
         case VALUE_DATETIMEOFFSET:
         case VALUE_UUID:
+        case VALUE_CUT_TEXT:
+        case VALUE_CUT_BYTES:
         default:
             tell("%s%.*s", i > 0 ? "," : "", (int)v[i].bytes.size, v[i].bytes.data);
             break;
@@ -580,6 +582,13 @@ START_TEST(types_are_those_of_dms)
          "hierarchyid",
          DMS_WSTRING,
          250,
+         0,
+         0,
+         false},
+        {{.system_type = 240, .user_type = 130, .max_length = -1},
+         "geography",
+         DMS_BLOB,
+         0,
          0,
          0,
          true},

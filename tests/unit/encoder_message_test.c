@@ -274,7 +274,8 @@ START_TEST(settings_choose_the_controls)
 }
 END_TEST
 
-/* Names and texts that need every kind of escape; no column at all; LOBs the log left out. */
+/* Names and texts that need every kind of escape; no column at all; LOBs the log left out; LOBs
+   that were cut. */
 START_TEST(odd_rows)
 {
     static const struct help_column columns[] = {
@@ -290,6 +291,11 @@ START_TEST(odd_rows)
                                          HELP_NULL, HELP_NULL};
     static const struct value missing[] = {
         HELP_NULL, HELP_TEXT(""), {.kind = VALUE_UNAVAILABLE}, {.kind = VALUE_UNAVAILABLE}};
+    static const struct value cut[] = {
+        HELP_INT(5),
+        {.kind = VALUE_UNAVAILABLE},
+        {.kind = VALUE_CUT_BYTES, .bytes = {.data = "\x00\xff", .size = 2, .whole = 70000}},
+        {.kind = VALUE_CUT_TEXT, .bytes = {.data = "x\"", .size = 2, .whole = UINT32_MAX}}};
     struct table_def *table = help_table(9, "odd \"schema\"",
                                          "t\xc3\xa4"
                                          "ble",
@@ -307,6 +313,10 @@ START_TEST(odd_rows)
             check_golden(name, make(&task, table, &ev, 1, NULL));
             ev.after = missing;
             (void)snprintf(name, sizeof(name), "missing.%s.%s", format_names[format],
+                           setting_names[setting]);
+            check_golden(name, make(&task, table, &ev, 1, NULL));
+            ev.after = cut;
+            (void)snprintf(name, sizeof(name), "cut.%s.%s", format_names[format],
                            setting_names[setting]);
             check_golden(name, make(&task, table, &ev, 1, NULL));
         }

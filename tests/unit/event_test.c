@@ -58,6 +58,8 @@ static const struct value samples[] = {
     {.kind = VALUE_DATETIMEOFFSET,
      .datetime = {.seconds = 253402300799, .nanos = 1, .offset_min = -840}},
     {.kind = VALUE_UUID, .uuid = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}},
+    {.kind = VALUE_CUT_TEXT, .bytes = {"Gr\xc3\xbc", 4, INT32_MAX}},
+    {.kind = VALUE_CUT_BYTES, .bytes = {"\x00\xff\x80", 3, 4}},
 };
 
 #define N_SAMPLES (sizeof(samples) / sizeof(samples[0]))
@@ -114,6 +116,12 @@ assert_value_eq(const struct value *a, const struct value *b)
         if (a->bytes.size > 0)
             ck_assert_mem_eq(a->bytes.data, b->bytes.data, a->bytes.size);
         break;
+    case VALUE_CUT_TEXT:
+    case VALUE_CUT_BYTES:
+        ck_assert_uint_eq(a->bytes.whole, b->bytes.whole);
+        ck_assert_uint_eq(a->bytes.size, b->bytes.size);
+        ck_assert_mem_eq(a->bytes.data, b->bytes.data, a->bytes.size);
+        break;
     case VALUE_DATE:
         ck_assert_int_eq(a->days, b->days);
         break;
@@ -163,6 +171,17 @@ pack_be(msgpack_packer *pk, int8_t type, const uint64_t *words, const size_t *si
     }
     msgpack_pack_ext(pk, len, type);
     msgpack_pack_ext_body(pk, body, len);
+}
+
+static void
+pack_cut(msgpack_packer *pk, int8_t type, const struct value *v)
+{
+    const char whole[4] = {(char)(v->bytes.whole >> 24), (char)(v->bytes.whole >> 16),
+                           (char)(v->bytes.whole >> 8), (char)v->bytes.whole};
+
+    msgpack_pack_ext(pk, sizeof(whole) + v->bytes.size, type);
+    msgpack_pack_ext_body(pk, whole, sizeof(whole));
+    msgpack_pack_ext_body(pk, v->bytes.data, v->bytes.size);
 }
 
 static void
@@ -223,6 +242,12 @@ pack_value(msgpack_packer *pk, const struct value *v)
     case VALUE_UUID:
         msgpack_pack_ext(pk, 16, 7);
         msgpack_pack_ext_body(pk, v->uuid, 16);
+        break;
+    case VALUE_CUT_TEXT:
+        pack_cut(pk, 8, v);
+        break;
+    case VALUE_CUT_BYTES:
+        pack_cut(pk, 9, v);
         break;
     }
 }
@@ -456,7 +481,10 @@ START_TEST(values_that_are_refused)
         "80",                                 /* a map */
         "d40100ff",                           /* a byte too much */
         "d40000",                             /* extension 0 */
-        "d40800",                             /* extension 8 */
+        "d40a00",                             /* extension 10 */
+        "d5080000",                           /* a cut text without the size of the whole */
+        "d50900000000",                       /* the same of bytes */
+        "c707090000000078797a",               /* three bytes of nothing */
         "d4ff00",                             /* extension -1 */
         "d50100ff",                           /* unavailable of two bytes */
         "d5030000",                           /* a date of two bytes */

@@ -122,6 +122,18 @@ static const struct refusal refusals[] = {
      "\"ReplicationTaskSettings\": {\n\"Logging\": {\n\"EnabelLogging\": true}}",
      "task.json:24: $.ReplicationTaskSettings.Logging.EnabelLogging: is unknown; did you mean "
      "EnableLogging?\n"},
+    {"\"ReplicationTaskSettings\": {}",
+     "\"ReplicationTaskSettings\": {\"TargetMetadata\": {\"FullLobMode\": true,\n"
+     "\"LimitedSizeLobMode\": true}}",
+     "task.json:23: $.ReplicationTaskSettings.TargetMetadata.LimitedSizeLobMode: is true beside "
+     "FullLobMode: large values are either sent whole or cut at LobMaxSize; leave one of them "
+     "out\n"},
+    {"\"ReplicationTaskSettings\": {}",
+     "\"ReplicationTaskSettings\": {\"TargetMetadata\": {\"LimitedSizeLobMode\": true,\n"
+     "\"LobMaxSize\": 0}}",
+     "task.json:23: $.ReplicationTaskSettings.TargetMetadata.LobMaxSize: found 0 where "
+     "LimitedSizeLobMode cuts; allowed is a number from 1 to 102400, and SupportLobs false leaves "
+     "large values out\n"},
     {"\"ReplicationTaskSettings\": {}", "\"ReplicationTaskSettings\": {\"Loging\": {}}",
      "task.json:22: $.ReplicationTaskSettings.Loging: is unknown; did you mean Logging?\n"},
     {"\"ReplicationTaskSettings\": {}", "\"ReplicationTaskSettings.Logging\": {}",
@@ -565,12 +577,17 @@ static const struct {
     const char *warnings;
 } warned[] = {
     {"\"ReplicationTaskSettings\": {}",
-     "\"ReplicationTaskSettings\": {\"TargetMetadata\": {\n\"LobMaxSize\": 64}}",
-     "task.json:23: $.ReplicationTaskSettings.TargetMetadata.LobMaxSize: has no meaning here and "
-     "is "
-     "ignored: weir never cuts a value\n"},
+     "\"ReplicationTaskSettings\": {\"TargetMetadata\": {\n\"InlineLobMaxSize\": 64}}",
+     "task.json:23: $.ReplicationTaskSettings.TargetMetadata.InlineLobMaxSize: has no meaning here "
+     "and is ignored: weir reads every value with its row, so all are inline\n"},
     {"\"ReplicationTaskSettings\": {}",
-     "\"ReplicationTaskSettings\": {\"TargetMetadata\": {\"LobMaxSize\": 32}}", ""},
+     "\"ReplicationTaskSettings\": {\"TargetMetadata\": {\"SupportLobs\": true, "
+     "\"FullLobMode\": true, \"LobChunkSize\": 64, \"LobMaxSize\": 0}}",
+     ""},
+    {"\"ReplicationTaskSettings\": {}",
+     "\"ReplicationTaskSettings\": {\"TargetMetadata\": {\"SupportLobs\": true, "
+     "\"FullLobMode\": false, \"LimitedSizeLobMode\": true, \"LobMaxSize\": 32}}",
+     ""},
     {"\"ReplicationTaskSettings\": {}",
      "\"ReplicationTaskSettings\": {\"TargetMetadata\": null, \"PostProcessingRules\": null,"
      "\"Logging\": {\"LogComponents\": [], \"CloudWatchLogGroup\": null}}",

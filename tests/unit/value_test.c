@@ -317,6 +317,10 @@ START_TEST(bytes_texts_and_the_rest)
     ck_assert_str_eq(text_of(&v, 0), "");
     v.kind = VALUE_UNAVAILABLE;
     ck_assert_str_eq(text_of(&v, 0), "");
+    ck_assert_str_eq(text_of(&v, 38), "");
+    v = (struct value){.kind = VALUE_CUT_BYTES,
+                       .bytes = {.data = "\x00\xfe", .size = 2, .whole = 9}};
+    ck_assert_str_eq(text_of(&v, 0), "00fe");
 }
 END_TEST
 
@@ -329,6 +333,7 @@ START_TEST(short_buffers)
         {.kind = VALUE_DATETIMEOFFSET},
         {.kind = VALUE_BYTES, .bytes = {.data = "abcdef", .size = 6}},
         {.kind = VALUE_TEXT, .bytes = {.data = "abcdef", .size = 6}},
+        {.kind = VALUE_CUT_TEXT, .bytes = {.data = "abcdef", .size = 6, .whole = 7}},
     };
 
     for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
