@@ -320,3 +320,75 @@ stats_error(struct stats *s, const struct err *e, uint32_t table_id)
                           atomic_load_explicit(&s->live->error_seq, memory_order_relaxed) + 1,
                           memory_order_relaxed);
 }
+
+/* ---- alarms ---- */
+
+static void
+alarm_body(const struct stats_alarm_slot *slot, struct stats_alarm_body *out)
+{
+    uint64_t words[STATS_ALARM_WORDS] = {0};
+
+    for (size_t i = 0; i < STATS_ALARM_WORDS; i++)
+        words[i] = atomic_load_explicit(&slot->words[i], memory_order_relaxed);
+    memcpy(out, words, sizeof(*out));
+}
+
+static void
+alarm_write(struct stats_alarm_slot *slot, const struct stats_alarm_body *body)
+{
+    uint64_t words[STATS_ALARM_WORDS];
+
+    memcpy(words, body, sizeof(words));
+    cell_write(&slot->seq, slot->words, words, STATS_ALARM_WORDS);
+}
+
+/* The slot of the raised alarm `code`, else a free one; STATS_ALARM_SLOTS when there is none. */
+static uint32_t
+alarm_slot(const struct stats *s, const char *code, struct stats_alarm_body *found)
+{
+    uint32_t used = atomic_load_explicit(&s->alarms_section->used, memory_order_relaxed);
+    uint32_t spare = used;
+
+    for (uint32_t i = 0; i < used; i++) {
+        alarm_body(&s->alarms[i], found);
+        if (found->is_raised != 0 && strcmp(found->code, code) == 0)
+            return i;
+        if (found->is_raised == 0)
+            spare = i;
+    }
+    memset(found, 0, sizeof(*found));
+    return spare;
+}
+
+void
+stats_alarm(struct stats *s, const char *code, enum stats_alarm_level level, const char *text,
+            const char *remedy)
+{
+    struct stats_alarm_body old;
+    struct stats_alarm_body body = {.level = (uint32_t)level, .is_raised = 1};
+    uint32_t i = alarm_slot(s, code, &old);
+
+    if (i == STATS_ALARM_SLOTS)
+        return;
+    body.last_real_ns = clock_real_ns();
+    body.since_real_ns = old.is_raised != 0 ? old.since_real_ns : body.last_real_ns;
+    (void)snprintf(body.code, sizeof(body.code), "%s", code);
+    (void)snprintf(body.text, sizeof(body.text), "%s", text);
+    (void)snprintf(body.remedy, sizeof(body.remedy), "%s", remedy);
+    alarm_write(&s->alarms[i], &body);
+    if (i == atomic_load_explicit(&s->alarms_section->used, memory_order_relaxed))
+        /* Pairs with the acquire load in stats_view_alarm. */
+        atomic_store_explicit(&s->alarms_section->used, i + 1, memory_order_release);
+}
+
+void
+stats_alarm_clear(struct stats *s, const char *code)
+{
+    struct stats_alarm_body body;
+    uint32_t i = alarm_slot(s, code, &body);
+
+    if (i == STATS_ALARM_SLOTS || body.is_raised == 0)
+        return;
+    body.is_raised = 0;
+    alarm_write(&s->alarms[i], &body);
+}

@@ -131,6 +131,19 @@ void stats_hist(struct stats *s, enum hist_id id, uint64_t ns);
    count, TSTAT_ERRORS, is the caller's. */
 void stats_error(struct stats *s, const struct err *e, uint32_t table_id);
 
+/* Conditions that last: what is wrong now, as opposed to what went wrong once. */
+enum stats_alarm_level { STATS_ALARM_NOTE, STATS_ALARM_WARNING, STATS_ALARM_ERROR };
+
+const char *stats_alarm_level_name(enum stats_alarm_level level); /* "note", "warning", "error" */
+
+/* Raises the alarm named code ("capture-job-stopped"), or brings its words up to date.  With all
+   slots taken, further ones are not shown. */
+void stats_alarm(struct stats *s, const char *code, enum stats_alarm_level level, const char *text,
+                 const char *remedy);
+
+/* It is over; nothing when it was not raised. */
+void stats_alarm_clear(struct stats *s, const char *code);
+
 /* ---- reader ---- */
 
 struct stats_view; /* a mapped file of some process, living or dead */
@@ -208,6 +221,19 @@ struct stats_error_view {
 
 /* Fills *out with error number i; false past the end. */
 bool stats_view_error(const struct stats_view *v, uint32_t i, struct stats_error_view *out);
+
+struct stats_alarm_view {
+    bool is_raised; /* false: over, skip it */
+    enum stats_alarm_level level;
+    char code[48];
+    char text[512];
+    char remedy[432];
+    int64_t since_real_ns;
+    int64_t last_real_ns; /* when it was last seen to be so */
+};
+
+/* Fills *out with alarm number i; false past the end, and for files of before 1.2. */
+bool stats_view_alarm(const struct stats_view *v, uint32_t i, struct stats_alarm_view *out);
 
 /* The file's own list of its counters: JSON, which may name more than this program knows. */
 const char *stats_view_schema(const struct stats_view *v, size_t *size);

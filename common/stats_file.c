@@ -183,10 +183,15 @@ lay_out(struct stats_header *h, uint32_t tables)
                                              .capacity = HIST_COUNT,
                                              .used = HIST_COUNT},
                      at);
-    return add_section(h, 4,
-                       &(struct stats_section){.kind = STATS_KIND_ERROR,
-                                               .stride = sizeof(struct stats_error_slot),
-                                               .capacity = STATS_ERROR_SLOTS},
+    at = add_section(h, 4,
+                     &(struct stats_section){.kind = STATS_KIND_ERROR,
+                                             .stride = sizeof(struct stats_error_slot),
+                                             .capacity = STATS_ERROR_SLOTS},
+                     at);
+    return add_section(h, 5,
+                       &(struct stats_section){.kind = STATS_KIND_ALARM,
+                                               .stride = sizeof(struct stats_alarm_slot),
+                                               .capacity = STATS_ALARM_SLOTS},
                        at);
 }
 
@@ -261,6 +266,8 @@ build(struct stats *s, const struct stats_config *config, const char *path, stru
     s->hists = section_at(s, 3);
     s->errors_section = &s->header->sections[4];
     s->errors = section_at(s, 4);
+    s->alarms_section = &s->header->sections[5];
+    s->alarms = section_at(s, 5);
     return 0;
 }
 

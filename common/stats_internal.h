@@ -22,6 +22,8 @@ struct stats {
     struct stats_histogram *hists;
     struct stats_section *errors_section;
     struct stats_error_slot *errors;
+    struct stats_section *alarms_section;
+    struct stats_alarm_slot *alarms;
     uint32_t *index; /* table id -> record number + 1, open addressing; 0 = none */
     uint32_t index_mask;
     int64_t last_beat_ns;

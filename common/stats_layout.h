@@ -1,9 +1,9 @@
 /*
- * stats_layout - what lies where in a statistics file.  Version 1.0.
+ * stats_layout - what lies where in a statistics file.  Version 1.2.
  *
  *   0      header: identity, live line, directory of the sections below
  *   4096   schema: JSON text that names every counter, in file order
- *   ...    stage counters and position | tables | histograms | errors
+ *   ...    stage counters and position | tables | histograms | errors | alarms (since 1.2)
  *
  * Little endian.  One writer; readers never write.  Everything a reader may see changing is
  * an aligned atomic word; what must be read together lies in a cell guarded by a sequence
@@ -23,7 +23,7 @@
 
 #define STATS_MAGIC        0x5354415452494557ULL /* "WEIRTATS" */
 #define STATS_MAJOR        1
-#define STATS_MINOR        1
+#define STATS_MINOR        2
 #define STATS_HEADER_BYTES 4096U
 #define STATS_PAGE         4096U
 
@@ -33,6 +33,7 @@
 #define STATS_NAME_BYTES   256U
 #define STATS_HIST_BUCKETS 496U
 #define STATS_ERROR_SLOTS  64U
+#define STATS_ALARM_SLOTS  32U
 #define STATS_SECTIONS     16U
 #define STATS_TABLES_MAX   65536U
 
@@ -42,7 +43,8 @@ enum stats_kind {
     STATS_KIND_STAGE,
     STATS_KIND_TABLE,
     STATS_KIND_HISTOGRAM,
-    STATS_KIND_ERROR
+    STATS_KIND_ERROR,
+    STATS_KIND_ALARM
 };
 
 /* Written before the file gets its name and never again. */
@@ -153,6 +155,24 @@ struct stats_error_slot {
     _Atomic uint64_t words[STATS_ERROR_WORDS];
 };
 
+struct stats_alarm_body {
+    uint32_t level;
+    uint32_t is_raised; /* 0 = over: the slot is free for another */
+    int64_t since_real_ns;
+    int64_t last_real_ns;
+    char code[48];
+    char text[512];
+    char remedy[432];
+};
+
+#define STATS_ALARM_WORDS (sizeof(struct stats_alarm_body) / 8)
+
+struct stats_alarm_slot {
+    _Atomic uint32_t seq;
+    uint32_t zero;
+    _Atomic uint64_t words[STATS_ALARM_WORDS];
+};
+
 static_assert(sizeof(struct stats_header) <= STATS_HEADER_BYTES, "the header is one page");
 static_assert(offsetof(struct stats_header, live) == 512, "layout 1");
 static_assert(offsetof(struct stats_header, sections) == 640, "layout 1");
@@ -165,6 +185,8 @@ static_assert(offsetof(struct stats_table, name) == 768, "layout 1");
 static_assert(sizeof(struct stats_histogram) == STATS_PAGE, "a histogram is one page");
 static_assert(sizeof(struct stats_error_body) % 8 == 0, "an error is whole words");
 static_assert(sizeof(struct stats_error_slot) == 512, "layout 1");
+static_assert(sizeof(struct stats_alarm_body) % 8 == 0, "an alarm is whole words");
+static_assert(sizeof(struct stats_alarm_slot) == 1024, "layout 1.2");
 
 /* The bucket of a value, and the highest value a bucket holds. */
 static inline uint32_t

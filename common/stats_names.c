@@ -108,3 +108,13 @@ stats_table_state_name(enum table_state s)
 
     return (unsigned)s < TABLE_STATE_COUNT ? names[s] : "Unknown";
 }
+
+const char *
+stats_alarm_level_name(enum stats_alarm_level level)
+{
+    static const char *const names[] = {[STATS_ALARM_NOTE] = "note",
+                                        [STATS_ALARM_WARNING] = "warning",
+                                        [STATS_ALARM_ERROR] = "error"};
+
+    return (unsigned)level < sizeof(names) / sizeof(names[0]) ? names[level] : "unknown";
+}

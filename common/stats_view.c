@@ -47,6 +47,7 @@ struct stats_view {
     struct section tables;
     struct section hists;
     struct section errors;
+    struct section alarms; /* capacity 0 in files of before 1.2 */
     struct section schema;
 };
 
@@ -113,6 +114,8 @@ check_header(struct stats_view *v, struct err *e)
         !find_section(v, STATS_KIND_ERROR, sizeof(struct stats_error_slot), &v->errors) ||
         v->schema.bytes > v->schema.stride || v->schema.capacity < 1 || v->stage.capacity < 1)
         return err_set(e, ERR_LAYOUT, "%s lacks a section", v->path);
+    if (!find_section(v, STATS_KIND_ALARM, sizeof(struct stats_alarm_slot), &v->alarms))
+        v->alarms = (struct section){.capacity = 0};
     return 0;
 }
 
@@ -444,6 +447,33 @@ stats_view_error(const struct stats_view *v, uint32_t i, struct stats_error_view
     out->table_id = body.table_id;
     out->count = body.count;
     out->first_real_ns = body.first_real_ns;
+    out->last_real_ns = body.last_real_ns;
+    return true;
+}
+
+/* ---- alarms ---- */
+
+bool
+stats_view_alarm(const struct stats_view *v, uint32_t i, struct stats_alarm_view *out)
+{
+    const struct stats_alarm_slot *slot;
+    uint64_t words[STATS_ALARM_WORDS];
+    struct stats_alarm_body body;
+
+    memset(out, 0, sizeof(*out));
+    if (!is_whole(v) || i >= v->alarms.capacity ||
+        i >= atomic_load_explicit(v->alarms.used, memory_order_acquire))
+        return false;
+    slot = (const void *)(v->map + v->alarms.offset + (uint64_t)i * v->alarms.stride);
+    (void)stats_cell_read(&slot->seq, slot->words, STATS_ALARM_WORDS, words);
+    memcpy(&body, words, sizeof(body));
+    out->is_raised = body.is_raised != 0;
+    out->level =
+        body.level <= STATS_ALARM_ERROR ? (enum stats_alarm_level)body.level : STATS_ALARM_ERROR;
+    (void)snprintf(out->code, sizeof(out->code), "%.*s", (int)sizeof(body.code), body.code);
+    (void)snprintf(out->text, sizeof(out->text), "%.*s", (int)sizeof(body.text), body.text);
+    (void)snprintf(out->remedy, sizeof(out->remedy), "%.*s", (int)sizeof(body.remedy), body.remedy);
+    out->since_real_ns = body.since_real_ns;
     out->last_real_ns = body.last_real_ns;
     return true;
 }

@@ -27,6 +27,36 @@ read_errors(const struct stats_view *v, struct stage_row *row)
     }
 }
 
+static int
+compare_alarms(const void *a, const void *b)
+{
+    const struct stats_alarm_view *x = a;
+    const struct stats_alarm_view *y = b;
+
+    if (x->level != y->level)
+        return x->level > y->level ? -1 : 1;
+    return strcmp(x->code, y->code);
+}
+
+static void
+read_alarms(const struct stats_view *v, struct stage_row *row)
+{
+    struct stats_alarm_view one;
+
+    for (uint32_t i = 0; stats_view_alarm(v, i, &one); i++) {
+        struct stats_alarm_view *grown;
+
+        if (!one.is_raised)
+            continue;
+        grown = realloc(row->alarms, (row->n_alarms + 1) * sizeof(row->alarms[0]));
+        CHECK(grown != NULL);
+        row->alarms = grown;
+        row->alarms[row->n_alarms++] = one;
+    }
+    if (row->n_alarms > 1)
+        qsort(row->alarms, row->n_alarms, sizeof(row->alarms[0]), compare_alarms);
+}
+
 /*
  * Counters this program does not know: the file says what they are.  Its list is in file order,
  * as ours is, and only ever grows at its end.
@@ -128,6 +158,7 @@ read_stage(struct snapshot *s, struct stage_row *row)
     for (int i = 0; i < HIST_COUNT; i++)
         stats_view_distribution(v, (enum hist_id)i, &row->distributions[i]);
     read_errors(v, row);
+    read_alarms(v, row);
     read_unknown(v, row);
     read_tables(s, v, row->role);
     stats_view_close(&v);
@@ -301,6 +332,7 @@ snapshot_free(struct snapshot *s)
 {
     for (size_t i = 0; i < s->n_stages; i++) {
         free(s->stages[i].errors);
+        free(s->stages[i].alarms);
         json_decref(s->stages[i].unknown);
     }
     free(s->stages);
@@ -389,6 +421,17 @@ snapshot_distribution(const struct snapshot *s, enum hist_id id, struct stats_di
         stats_distribution_add(out, &s->stages[i].distributions[id]);
 }
 
+size_t
+snapshot_alarms(const struct snapshot *s)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < s->n_stages; i++)
+        for (size_t k = 0; k < s->stages[i].n_alarms; k++)
+            n += s->stages[i].alarms[k].level > STATS_ALARM_NOTE ? 1 : 0;
+    return n;
+}
+
 int
 snapshot_exit(const struct snapshot *s, int64_t max_lag_ns)
 {
@@ -410,5 +453,7 @@ snapshot_exit(const struct snapshot *s, int64_t max_lag_ns)
             return WEIRCTL_LAYOUT;
     if (!is_there)
         return WEIRCTL_USAGE;
-    return is_bad || snapshot_max_lag(s, &name) > max_lag_ns ? WEIRCTL_PROBLEMS : WEIRCTL_OK;
+    return is_bad || snapshot_max_lag(s, &name) > max_lag_ns || snapshot_alarms(s) > 0
+               ? WEIRCTL_PROBLEMS
+               : WEIRCTL_OK;
 }

@@ -36,6 +36,8 @@ struct stage_row {
     struct stats_distribution distributions[HIST_COUNT];
     struct stats_error_view *errors;
     size_t n_errors;
+    struct stats_alarm_view *alarms; /* raised ones, worst first */
+    size_t n_alarms;
     json_t *unknown; /* counters of a newer release, from the file's own schema; may be NULL */
 };
 
@@ -101,7 +103,10 @@ int64_t snapshot_max_lag(const struct snapshot *s, const char **name);
 void
 snapshot_distribution(const struct snapshot *s, enum hist_id id, struct stats_distribution *out);
 
-/* Exit status of `status`: 0 good, 1 degraded, 2 nothing there, 3 another release's files. */
+/* Alarms of warning and error level; notes do not count. */
+size_t snapshot_alarms(const struct snapshot *s);
+
+/* Exit status of `status`: 0 good, 1 degraded or an alarm, 2 nothing there, 3 another release's files. */
 int snapshot_exit(const struct snapshot *s, int64_t max_lag_ns);
 
 #endif

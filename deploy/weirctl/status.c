@@ -58,13 +58,15 @@ parse(int argc, char **argv, struct options *o)
             if (i + 1 == argc || !weirctl_number(argv[++i], 1, 31536000, &o->max_lag_s))
                 return weirctl_usage(USAGE);
         } else if (strcmp(argv[i], "--help") == 0) {
-            (void)printf("usage: weirctl %s\n\n"
-                         "  --watch      draw anew every 2 (or SECONDS) seconds\n"
-                         "  --json       counters with type, unit and help; no rates\n"
-                         "  --max-lag    lag above which the task counts as degraded (300)\n\n"
-                         "exit status: 0 good; 1 a stage is dead, hung or FATAL, or the lag too "
-                         "large;\n2 nothing is there; 3 files of another release\n",
-                         USAGE);
+            (void)printf(
+                "usage: weirctl %s\n\n"
+                "  --watch      draw anew every 2 (or SECONDS) seconds\n"
+                "  --json       counters with type, unit and help; no rates\n"
+                "  --max-lag    lag above which the task counts as degraded (300)\n\n"
+                "exit status: 0 good; 1 a stage is dead, hung or FATAL, the lag too large, "
+                "or an\nalarm is raised (a note is none); 2 nothing is there; 3 files of "
+                "another release\n",
+                USAGE);
             return WEIRCTL_OK;
         } else if (argv[i][0] == '-' || o->path != NULL) {
             return weirctl_usage(USAGE);
@@ -122,7 +124,7 @@ show(const struct snapshot *now, const struct snapshot *before, bool is_redrawn)
 {
     struct status_look look = {.has_colour = wants_colour()};
     size_t rows = is_redrawn ? screen_rows() : 0;
-    size_t fixed = 20 + now->n_stages + now->n_rings;
+    size_t fixed = 20 + now->n_stages + now->n_rings + 5 * snapshot_alarms(now);
     char *text = NULL;
     size_t size = 0;
     FILE *out;

@@ -19,6 +19,9 @@ struct status_look {
 void status_print(FILE *out, const struct snapshot *now, const struct snapshot *before,
                   const struct status_look *look);
 
+/* The part of it that wants attention; nothing when nothing does. */
+void status_print_alarms(FILE *out, const struct snapshot *s, bool has_colour);
+
 /* {"format": 1, ...}, a fresh reference. */
 json_t *status_json(const struct snapshot *s);
 

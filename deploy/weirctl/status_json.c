@@ -81,6 +81,26 @@ errors_json(const struct stage_row *row)
 }
 
 static json_t *
+alarms_json(const struct snapshot *s)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < s->n_stages; i++) {
+        for (size_t k = 0; k < s->stages[i].n_alarms; k++) {
+            const struct stats_alarm_view *a = &s->stages[i].alarms[k];
+
+            (void)json_array_append_new(
+                list,
+                json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o}", "code", a->code, "level",
+                          stats_alarm_level_name(a->level), "stage", s->stages[i].name, "text",
+                          a->text, "remedy", a->remedy, "since", time_or_null(a->since_real_ns),
+                          "last", time_or_null(a->last_real_ns)));
+        }
+    }
+    return list;
+}
+
+static json_t *
 stage_json(const struct stage_row *row)
 {
     const struct stats_summary *s = &row->summary;
@@ -158,6 +178,7 @@ status_json(const struct snapshot *s)
                               s->has_position ? position_or_null(&s->position) : json_null());
     (void)json_object_set_new(o, "safe_commit_time", time_or_null(s->position_commit_ns));
     (void)json_object_set_new(o, "drained", json_boolean(s->is_drained));
+    (void)json_object_set_new(o, "alarms", alarms_json(s));
     (void)json_object_set_new(o, "stages", stages);
     (void)json_object_set_new(o, "rings", rings);
     (void)json_object_set(o, "tables", json_object_get(tables, "TableStatistics"));

@@ -430,6 +430,7 @@ status_print(FILE *out, const struct snapshot *now, const struct snapshot *befor
     if (before != NULL && now->mono_ns > before->mono_ns)
         s.seconds = (double)(now->mono_ns - before->mono_ns) / (double)NS_PER_S;
     print_head(&s);
+    status_print_alarms(out, now, look->has_colour);
     (void)fprintf(out, "%s%-11s%-13s%8s %6s %7s %6s %5s %6s %4s %6s%s\n", colour(&s, BOLD), "STAGE",
                   "STATE", "PID", "BEAT", "ROWS/s", "MB/s", "WAIT%", "RSS", "CPU%", "ERR",
                   colour(&s, PLAIN));

@@ -359,6 +359,51 @@ END_TEST
 
 /* ---- restarts ---- */
 
+/* Raised once, brought up to date, over; its slot is another's afterwards. */
+START_TEST(test_alarms)
+{
+    struct stats *s = created(1);
+    struct stats_view *v = opened();
+    struct stats_alarm_view a;
+    struct stats_alarm_view b;
+    char long_text[900];
+    char code[16];
+
+    memset(long_text, 'x', sizeof(long_text));
+    long_text[sizeof(long_text) - 1] = '\0';
+    ck_assert(!stats_view_alarm(v, 0, &a));
+    stats_alarm_clear(s, "job-stopped"); /* was not raised */
+    stats_alarm(s, "job-stopped", STATS_ALARM_ERROR, "it is stopped", "start it");
+    stats_alarm(s, "retention", STATS_ALARM_WARNING, long_text, long_text);
+    ck_assert(stats_view_alarm(v, 0, &a) && a.is_raised && a.level == STATS_ALARM_ERROR);
+    ck_assert_str_eq(a.code, "job-stopped");
+    ck_assert_str_eq(a.text, "it is stopped");
+    ck_assert_str_eq(a.remedy, "start it");
+    ck_assert(stats_view_alarm(v, 1, &b) && b.level == STATS_ALARM_WARNING);
+    ck_assert_uint_eq(strlen(b.text), sizeof(b.text) - 1);
+    ck_assert_uint_eq(strlen(b.remedy), sizeof(b.remedy) - 1);
+    ck_assert(!stats_view_alarm(v, 2, &b));
+    stats_alarm(s, "job-stopped", STATS_ALARM_WARNING, "still", "");
+    ck_assert(stats_view_alarm(v, 0, &b) && b.since_real_ns == a.since_real_ns);
+    ck_assert(b.level == STATS_ALARM_WARNING && b.last_real_ns >= a.last_real_ns);
+    ck_assert_str_eq(b.text, "still");
+    stats_alarm_clear(s, "job-stopped");
+    ck_assert(stats_view_alarm(v, 0, &b) && !b.is_raised);
+    stats_alarm(s, "agent-stopped", STATS_ALARM_NOTE, "t", "r");
+    ck_assert(stats_view_alarm(v, 0, &b) && b.is_raised);
+    ck_assert_str_eq(b.code, "agent-stopped");
+    ck_assert(b.since_real_ns >= a.since_real_ns);
+    for (int i = 0; i < 100; i++) { /* more than there is room for */
+        (void)snprintf(code, sizeof(code), "a%d", i);
+        stats_alarm(s, code, STATS_ALARM_NOTE, "t", "r");
+    }
+    ck_assert(stats_view_alarm(v, STATS_ALARM_SLOTS - 1, &b) && b.is_raised);
+    ck_assert(!stats_view_alarm(v, STATS_ALARM_SLOTS, &b));
+    stats_view_close(&v);
+    stats_close(&s);
+}
+END_TEST
+
 START_TEST(test_tables_are_carried_over)
 {
     struct stats *s = created(4);
@@ -746,7 +791,7 @@ START_TEST(test_damaged_files)
     (void)close(fd);
     expect_refusal("not a statistics file");
     poke(offsetof(struct stats_identity, major), &major, sizeof(major));
-    expect_refusal("layout 2.1, this program reads 1.x");
+    expect_refusal("layout 2.2, this program reads 1.x");
     poke(offsetof(struct stats_identity, task), "x", 1);
     expect_refusal("checksum");
     poke(offsetof(struct stats_header, sections) + offsetof(struct stats_section, offset), &offset,
@@ -807,6 +852,7 @@ START_TEST(test_older_minor)
     fd = open(path, O_RDWR | O_CLOEXEC);
     ck_assert_int_eq(pread(fd, &h, sizeof(h), 0), (ssize_t)sizeof(h));
     h.sections[1].fields = 1;
+    h.sections[5] = (struct stats_section){.kind = STATS_KIND_NONE}; /* no alarms before 1.2 */
     h.identity.section_crc32c = stats_section_crc(&h);
     h.identity.crc32c = crc32c(0, &h.identity, offsetof(struct stats_identity, crc32c));
     ck_assert_int_eq(pwrite(fd, &h, sizeof(h), 0), (ssize_t)sizeof(h));
@@ -815,6 +861,7 @@ START_TEST(test_older_minor)
     stats_view_summary(v, &sum);
     ck_assert_uint_eq(sum.counters[STAT_ROWS_IN], 6);
     ck_assert_uint_eq(sum.counters[STAT_ROWS_IN + 1], 0);
+    ck_assert(!stats_view_alarm(v, 0, &(struct stats_alarm_view){0}));
     stats_view_close(&v);
 }
 END_TEST
@@ -891,6 +938,14 @@ START_TEST(test_layout_is_as_released)
     AT(stats_section, used);
     AT(stats_section, bytes);
     AT(stats_cell, words);
+    AT(stats_alarm_body, level);
+    AT(stats_alarm_body, is_raised);
+    AT(stats_alarm_body, since_real_ns);
+    AT(stats_alarm_body, last_real_ns);
+    AT(stats_alarm_body, code);
+    AT(stats_alarm_body, text);
+    AT(stats_alarm_body, remedy);
+    AT(stats_alarm_slot, words);
     AT(stats_stage_section, counters);
     AT(stats_stage_section, position);
     AT(stats_table, record_state);
@@ -984,6 +1039,7 @@ main(void)
     tcase_add_test(quick, test_quantiles);
     tcase_add_test(quick, test_errors_are_distinct_by_place);
     tcase_add_test(quick, test_a_full_error_table_replaces_the_oldest);
+    tcase_add_test(quick, test_alarms);
     tcase_add_test(quick, test_tables_are_carried_over);
     tcase_add_test(quick, test_another_task_starts_at_zero);
     tcase_add_test(quick, test_one_owner);

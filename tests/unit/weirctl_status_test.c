@@ -284,6 +284,50 @@ START_TEST(test_exit_status)
 }
 END_TEST
 
+/* What is amiss now stands first, with the whole statement that mends it; only a note leaves the
+   exit status alone. */
+START_TEST(test_alarms)
+{
+    static struct stats_alarm_view alarms[] = {
+        {.is_raised = true,
+         .level = STATS_ALARM_ERROR,
+         .code = "capture-job-missing",
+         .text =
+             "the database has no capture job: after a fail-over it must be made anew on the new "
+             "primary",
+         .remedy = "EXEC sys.sp_cdc_add_job @job_type = N'capture', @start_job = 1, @maxtrans = "
+                   "5000",
+         .since_real_ns = NOON - 125 * NS_PER_S},
+        {.is_raised = true, .level = STATS_ALARM_NOTE, .code = "latency-floor", .text = "20 s"}};
+    static const char expected[] =
+        "\nALARMS\n"
+        "error   capture-job-missing of capture, for 2m05s\n"
+        "        the database has no capture job: after a fail-over it must be made anew\n"
+        "        on the new primary\n"
+        "        do: EXEC sys.sp_cdc_add_job @job_type = N'capture', @start_job = 1,\n"
+        "            @maxtrans = 5000\n"
+        "note    latency-floor of capture, for ";
+    const int64_t minute = 60 * NS_PER_S;
+    struct snapshot now;
+    json_t *o;
+    char *text;
+
+    make_snapshot(&now, 0);
+    stages[0][0].alarms = &alarms[1];
+    stages[0][0].n_alarms = 1;
+    ck_assert_int_eq(snapshot_exit(&now, minute), WEIRCTL_OK);
+    stages[0][0].alarms = alarms;
+    stages[0][0].n_alarms = 2;
+    ck_assert_int_eq(snapshot_exit(&now, minute), WEIRCTL_PROBLEMS);
+    text = screen(&now, NULL, false);
+    ck_assert_msg(strstr(text, expected) != NULL, "%s", text);
+    free(text);
+    o = json_array_get(json_object_get(status_json(&now), "alarms"), 0);
+    ck_assert_str_eq(json_string_value(json_object_get(o, "level")), "error");
+    ck_assert_str_eq(json_string_value(json_object_get(o, "remedy")), alarms[0].remedy);
+}
+END_TEST
+
 /* Only as many tables as the screen has room for, the busiest first. */
 START_TEST(test_busiest_tables_first)
 {
@@ -580,6 +624,7 @@ main(void)
     tcase_add_test(made, test_restarted_stage);
     tcase_add_test(made, test_bad_stages);
     tcase_add_test(made, test_exit_status);
+    tcase_add_test(made, test_alarms);
     tcase_add_test(made, test_busiest_tables_first);
     tcase_add_test(made, test_tables_text);
     tcase_add_test(made, test_tables_json);
