@@ -277,7 +277,9 @@ settle_tables(struct capture *c, struct err *e)
     }
     if (c->state.is_new && usable == 0)
         return no_tables(tables, n, e);
-    return c->state.is_new ? load_plan(c, tables, n, e) : rejoin_tables(c, tables, n, e);
+    if (!c->state.is_new)
+        return rejoin_tables(c, tables, n, e);
+    return start_is_located(c) ? start_plan(c, tables, n, e) : load_plan(c, tables, n, e);
 }
 
 /* ---- one connection's life ---- */
@@ -304,7 +306,7 @@ session(struct capture *c, struct err *e)
         log_info("full-load-ends", "tables=%zu", c->state.n_tables);
         return 0;
     }
-    if (gap_any_left(c, e) != 0)
+    if (gap_any_left(c, e) != 0 || start_begin(c, e) != 0)
         return -1;
     return follow_run(c, e);
 }
@@ -412,6 +414,7 @@ capture_run(struct stage *stage, struct err *e)
     c->stage = stage;
     c->task = stage->task;
     c->state.next_chunk = 1;
+    c->start = stage->task->start;
     c->backoff = (struct stage_backoff){.base_ms = BACKOFF_BASE_MS, .cap_ms = BACKOFF_CAP_MS};
     follow_init(c);
     c->engine = source_engine_find(c->task->source.engine_name);

@@ -47,6 +47,7 @@ struct capture {
     struct source *source;
     struct output *output;
     struct state state;
+    struct start_bound start; /* where a first start begins */
     struct member **members;
     size_t n_members;
     struct announcement *announcements; /* by position */
@@ -98,6 +99,17 @@ int lobs_watch(struct member *m, struct err *e);
 
 /* Counts what ev's row has of cut and of unavailable values. */
 void lobs_note(struct member *m, const struct task *task, const struct event *ev);
+/* ---- start.c ---- */
+
+/* True when the first start of a cdc task begins elsewhere than at the newest change. */
+bool start_is_located(const struct capture *c);
+
+/* Writes the plan of such a start: where it begins, and from where on each table takes part.
+   ERR_RANGE, with the range that can be had, when the source has not all of it. */
+int start_plan(struct capture *c, struct source_table *const *tables, size_t n, struct err *e);
+
+/* Says that everything up to the join is given; does nothing when a load said so. */
+int start_begin(struct capture *c, struct err *e);
 
 /* ---- load.c ---- */
 

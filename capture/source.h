@@ -3,7 +3,7 @@
  *
  * capture/ knows rings, resume, routing, watermarks and the load's progress, and nothing of any
  * engine; an engine (capture/sqlserver/, later others) knows its database and nothing of rings.
- * An engine is one struct source_engine.  The nine things every source gives stand here as:
+ * An engine is one struct source_engine.  The things every source gives stand here as:
  *
  *   stable id                  event.position: the same change has the same position for ever
  *   commit order               positions rise by memcmp from call to call of sink.change
@@ -14,6 +14,7 @@
  *                              status.oldest
  *   lag at the source          status.lag_ns, status.newest
  *   chunk hand-over            join(), chunk_bound(), chunk_read(), load_position()
+ *   places and times           ranges(), at_time()
  *   DDL notice                 sink.definition
  *
  * Errors carry their class (common/err.h): RETRY means connect() again and go on from the last
@@ -25,6 +26,7 @@
 #ifndef WEIR_SOURCE_H
 #define WEIR_SOURCE_H
 
+#include "common/bounds.h"
 #include "common/catalog.h"
 #include "common/event.h"
 #include "common/position.h"
@@ -117,6 +119,23 @@ struct source_status {
     int64_t lag_ns; /* age of the newest commit handled by the source's clock; 0 = caught up */
 };
 
+/* What the source still has of one table. */
+struct source_range {
+    char *table; /* "schema.table"; owned */
+    bool is_usable;
+    struct position oldest; /* everything behind it can be had */
+    int64_t oldest_real_ns; /* everything committed from then on can be had, UTC; 0 = not known */
+};
+
+struct source_ranges {
+    struct source_range *items; /* owned: source_ranges_free() */
+    size_t n;
+    struct position
+        newest; /* the newest the source offers, of whatever table; zero = nothing yet */
+    int64_t newest_real_ns; /* when that was committed; 0 = not known */
+    int64_t server_real_ns; /* the source's clock, UTC; 0 = not known */
+};
+
 enum source_level { SOURCE_OK, SOURCE_WARNING, SOURCE_ERROR };
 
 /* One finding of a check. */
@@ -151,6 +170,13 @@ struct source_engine {
 
     /* A position at or before everything a read that starts now may miss: load, then follow from it. */
     int (*join)(struct source *s, struct position *out, struct err *e);
+
+    /* What there is to be had, table by table as tables() listed them. */
+    int (*ranges)(struct source *s, struct source_ranges *out, struct err *e);
+
+    /* A position with everything behind it that was committed at real_ns (UTC) or later.
+       ERR_CONFIG: this source keeps no times. */
+    int (*at_time)(struct source *s, int64_t real_ns, struct position *out, struct err *e);
 
     /* The position of chunk n (from 1) of a load joined at `join`. */
     void (*load_position)(const struct position *join, uint64_t chunk, struct position *out);
@@ -192,6 +218,25 @@ const struct source_engine *source_engine_find(const char *name);
  */
 int source_check(const struct task *task, struct source_findings *out, struct err *e);
 void source_findings_free(struct source_findings *findings);
+
+/*
+ * Where to begin reading for `start`, after tables(): *out is a position with everything behind it
+ * that the start asks for, and *ranges is what the source has.  ERR_RANGE when the source has not
+ * all of it any more, or not yet: the text names the range that can be had; *ranges is filled then
+ * too.  In any case free *ranges with source_ranges_free().
+ */
+int source_start(struct source *s, const struct start_bound *start, struct position *out,
+                 struct source_ranges *ranges, struct err *e);
+
+/* Opens and connects the task's source for one look: *out is what source_start() finds.  A start
+   of START_NONE asks for the ranges only. */
+int source_look(const struct task *task, const struct start_bound *start, struct position *at,
+                struct source_ranges *out, struct err *e);
+
+/* Appends a range; the table's name is copied. */
+int source_range_add(struct source_ranges *ranges, const struct source_table *t,
+                     const struct position *oldest, int64_t oldest_real_ns, struct err *e);
+void source_ranges_free(struct source_ranges *ranges);
 
 /* Appends one finding; what and remedy as printed by the caller.  For engines. */
 int source_finding_add(struct source_findings *findings, enum source_level level, const char *what,

@@ -238,12 +238,16 @@ tables_announce_due(struct capture *c, const struct position *position, struct e
 
     while (n < c->n_announcements &&
            position_compare(&c->announcements[n].position, position) <= 0) {
-        const struct announcement *a = &c->announcements[n];
+        const struct position at = c->announcements[n].position;
 
-        if (tables_announce(c, a->member, &a->position, e) != 0 ||
-            output_done(c->output, &a->position, e) != 0)
+        /* Those of one place go out before the place counts as done: tables whose changes were
+           cleaned up together begin at the same one. */
+        for (; n < c->n_announcements && position_compare(&c->announcements[n].position, &at) == 0;
+             n++)
+            if (tables_announce(c, c->announcements[n].member, &at, e) != 0)
+                return -1;
+        if (output_done(c->output, &at, e) != 0)
             return -1;
-        n++;
     }
     if (n > 0) {
         memmove(c->announcements, c->announcements + n,

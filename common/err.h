@@ -47,6 +47,7 @@ enum err_class {
     X(ERR_SQL, "sql", ERR_CLASS_RETRY)                                                             \
     X(ERR_CDC_OFF, "cdc-not-enabled", ERR_CLASS_OPERATOR)                                          \
     X(ERR_GAP, "history-gap", ERR_CLASS_OPERATOR)                                                  \
+    X(ERR_RANGE, "position-out-of-range", ERR_CLASS_OPERATOR)                                      \
     X(ERR_HISTORY, "history-changed", ERR_CLASS_OPERATOR)                                          \
     X(ERR_DATA, "data", ERR_CLASS_TABLE)                                                           \
     X(ERR_CREDENTIALS, "credentials", ERR_CLASS_RETRY)                                             \

@@ -125,6 +125,13 @@ position_load_chunk(const uint8_t lsn[LSN_SIZE], uint64_t chunk, struct position
     put_be(out->b + OFF_CHUNK, chunk, CHUNK_SIZE);
 }
 
+void
+position_chunk_behind(const struct position *p, uint64_t chunk, struct position *out)
+{
+    *out = *p;
+    put_be(out->b + OFF_CHUNK, chunk, CHUNK_SIZE);
+}
+
 bool
 position_is_load(const struct position *p)
 {
@@ -201,4 +208,69 @@ position_text(const struct position *p, char *buf)
     }
     *at = '\0';
     return (size_t)(at - buf);
+}
+
+/* ---- reading the text ---- */
+
+/* n bytes as 2 n digits; NULL when there are fewer. */
+static const char *
+take_hex(const char *at, uint8_t *out, size_t n)
+{
+    for (size_t i = 0; i < n; i++, at += 2) {
+        int hi = hex_value(at[0]);
+        int lo = hi < 0 ? -1 : hex_value(at[1]);
+
+        if (lo < 0)
+            return NULL;
+        out[i] = (uint8_t)(hi << 4 | lo);
+    }
+    return at;
+}
+
+static const char *
+take_mark(const char *at, char mark)
+{
+    return at != NULL && *at == mark ? at + 1 : NULL;
+}
+
+static const char *
+take_lsn(const char *at, uint8_t lsn[LSN_SIZE])
+{
+    at = take_mark(take_hex(at, lsn, 4), ':');
+    if (at != NULL)
+        at = take_mark(take_hex(at, lsn + 4, 4), ':');
+    return at != NULL ? take_hex(at, lsn + 8, 2) : NULL;
+}
+
+int
+position_lsn_parse(const char *text, uint8_t lsn[LSN_SIZE])
+{
+    const char *end = take_lsn(text, lsn);
+
+    return end != NULL && *end == '\0' ? 0 : -1;
+}
+
+int
+position_from_text(const char *text, struct position *out)
+{
+    const char *at = take_mark(take_lsn(text, out->b), '.');
+    int operation;
+
+    memset(out->b + OFF_OPERATION, 0, POSITION_SIZE - OFF_OPERATION);
+    if (at != NULL)
+        at = take_mark(take_hex(at, out->b + OFF_COMMAND, 4), '.');
+    if (at != NULL)
+        at = take_mark(take_lsn(at, out->b + OFF_SEQVAL), '.');
+    operation = at != NULL ? hex_value(*at) : -1;
+    if (operation < 0)
+        return -1;
+    /* One digit stands for the byte: 'f' is 0xFF, "all of it". */
+    out->b[OFF_OPERATION] = operation == 15 ? 0xFF : (uint8_t)operation;
+    at++;
+    if (*at == '\0')
+        return 0;
+    at = take_mark(at, '.');
+    if (at != NULL)
+        at = take_hex(at, out->b + OFF_CHUNK, CHUNK_SIZE);
+    return at != NULL && *at == '\0' ? 0 : -1;
 }

@@ -80,4 +80,13 @@ bool position_is_load(const struct position *p);
  */
 size_t position_text(const struct position *p, char *buf);
 
+/* Reads such a text.  -1 when it is anything else. */
+int position_from_text(const char *text, struct position *out);
+
+/* Reads "vvvvvvvv:bbbbbbbb:ssss", to its end.  -1 when text is anything else. */
+int position_lsn_parse(const char *text, uint8_t lsn[LSN_SIZE]);
+
+/* The place right behind p that carries a chunk number: chunk n of a load joined at p. */
+void position_chunk_behind(const struct position *p, uint64_t chunk, struct position *out);
+
 #endif

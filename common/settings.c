@@ -31,6 +31,7 @@
 #define SIZE            .type = SETTING_SIZE
 #define RING            .type = SETTING_RING
 #define ARN             .type = SETTING_ARN
+#define TIME            .type = SETTING_TIME
 #define SECRET          .type = SETTING_SECRET
 #define RULES           .type = SETTING_RULES
 #define ANY             .type = SETTING_ANY
@@ -294,6 +295,9 @@ settings_type_text(const struct setting *s, char *buf, size_t size)
         break;
     case SETTING_ARN:
         (void)snprintf(buf, size, "ARN of a Kinesis stream");
+        break;
+    case SETTING_TIME:
+        (void)snprintf(buf, size, "UTC time like 2026-03-05T08:00:00, or seconds since 1970");
         break;
     case SETTING_SECRET:
         (void)snprintf(buf, size, "password");

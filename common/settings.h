@@ -20,6 +20,7 @@ enum setting_type {
     SETTING_SIZE,   /* bytes, as a number or as text with KiB, MiB, GiB */
     SETTING_RING,   /* the same, a power of two */
     SETTING_ARN,    /* of a Kinesis stream */
+    SETTING_TIME,   /* UTC, as text or as seconds since 1970; kept as text */
     SETTING_SECRET,
     SETTING_RULES,
     SETTING_ANY, /* any JSON, never printed */

@@ -192,6 +192,8 @@ schema_type(const struct setting *s)
         return json_pack("{s:s, s:s}", "type", "string", "pattern",
                          "^arn:aws(-cn|-us-gov)?:kinesis:[a-z0-9-]+:[0-9]{12}:stream/"
                          "[A-Za-z0-9_.-]{1,128}$");
+    case SETTING_TIME:
+        return json_pack("{s:[{s:s},{s:s}]}", "anyOf", "type", "number", "type", "string");
     case SETTING_SECRET:
         return schema_secret();
     case SETTING_RULES:

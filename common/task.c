@@ -270,6 +270,7 @@ load(const char *path, size_t max, struct task **out, struct task_loader *l, str
     loader_begin(l, path);
     walk(l, "", l->doc.root, &root);
     check_identifier(l, &root);
+    task_bounds_check(&l->doc, l->task, &root);
     check_weir(l, &root);
     check_lobs(l, &root);
     check_secrecy(l, &root);

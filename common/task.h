@@ -13,6 +13,8 @@
 #ifndef WEIR_TASK_H
 #define WEIR_TASK_H
 
+#include "common/bounds.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -110,6 +112,11 @@ struct task {
     char *path;       /* of the file, as given */
     char *identifier; /* ReplicationTaskIdentifier */
     enum migration_type migration_type;
+    char *cdc_start_time; /* the three as given, and below what they mean */
+    char *cdc_start_position;
+    char *cdc_stop_position;
+    struct start_bound start;
+    struct stop_bound stop;
     struct source_endpoint source;
     struct target_endpoint target;
     struct selection_rule *selections;

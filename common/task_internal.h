@@ -36,6 +36,9 @@ task_rules_parse(struct task_doc *doc, struct task *t, const json_t *value, cons
 void task_secret_parse(struct task_doc *doc, const json_t *value, const struct place *at,
                        const char *folder, struct secret *out);
 
+/* What CdcStartPosition, CdcStartTime and CdcStopPosition mean together: t->start, t->stop. */
+void task_bounds_check(struct task_doc *doc, struct task *t, const struct place *root);
+
 /* Complaint text for a pattern with DMS wildcards, or NULL when it is well formed. */
 const char *task_pattern_fault(const char *pattern);
 

@@ -269,6 +269,24 @@ check_arn(struct task_loader *l, const struct setting *s, const json_t *v, const
     return false;
 }
 
+/* AWS prints times as text or as a number of seconds.  What the text says is looked at once all of
+   the file is known. */
+static bool
+check_time(struct task_loader *l, const struct setting *s, const json_t *v, const struct place *at)
+{
+    char text[64];
+
+    if (!want(l, s, v, at, json_is_string(v) || json_is_number(v)))
+        return false;
+    if (json_is_integer(v))
+        (void)snprintf(text, sizeof(text), "%lld", (long long)json_integer_value(v));
+    else if (json_is_real(v))
+        (void)snprintf(text, sizeof(text), "%.6f", json_real_value(v));
+    if (!json_is_string(v))
+        store_string(l->task, s, text);
+    return true;
+}
+
 static bool
 is_empty(const json_t *v)
 {
@@ -348,6 +366,9 @@ task_value_apply(struct task_loader *l, const struct setting *s, const json_t *v
         break;
     case SETTING_ARN:
         is_right = check_arn(l, s, v, at);
+        break;
+    case SETTING_TIME:
+        is_right = check_time(l, s, v, at);
         break;
     case SETTING_SECRET:
         task_secret_parse(&l->doc, v, at, l->folder, task_field(t, s));

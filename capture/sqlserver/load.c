@@ -36,7 +36,7 @@ load_join(struct source *base, struct position *out, struct err *e)
 void
 load_chunk_position(const struct position *join, uint64_t chunk, struct position *out)
 {
-    position_load_chunk(join->b, chunk, out);
+    position_chunk_behind(join, chunk, out);
 }
 
 /* ---- keys ---- */

@@ -136,7 +136,10 @@ int page_decode(struct sqlserver *s, struct instance *in, int column, struct err
 /* How many rows the next page shall have, by the size of this one and a target in bytes. */
 uint32_t page_next_rows(const struct page *p, uint16_t n_columns, size_t target);
 
-/* ---- load.c, log.c, check.c: members of struct source_engine ---- */
+/* ---- start.c, load.c, log.c, check.c: members of struct source_engine ---- */
+
+int start_ranges(struct source *base, struct source_ranges *out, struct err *e);
+int start_at_time(struct source *base, int64_t real_ns, struct position *out, struct err *e);
 
 int load_join(struct source *base, struct position *out, struct err *e);
 void load_chunk_position(const struct position *join, uint64_t chunk, struct position *out);

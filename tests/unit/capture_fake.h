@@ -38,6 +38,7 @@ static struct {
     int break_after;      /* changes after which the connection breaks once; 0 = never */
     int changes;          /* given so far */
     uint64_t lose[2];     /* from this LSN on changes of table k, h are lost; 0 = never */
+    uint64_t short_start; /* transactions of the log that are gone for table h */
     int connects;
 } fake_script;
 
@@ -150,10 +151,42 @@ fake_join(struct source *s, struct position *out, struct err *e)
     return 0;
 }
 
+/* The log of table k reaches back to LSN FAKE_JOIN, that of h to fake_script.short_start. */
+static inline int
+fake_ranges(struct source *s, struct source_ranges *out, struct err *e)
+{
+    struct fake *f = (struct fake *)s;
+    struct position oldest;
+    uint8_t lsn[LSN_SIZE];
+
+    for (int i = 0; i < 2; i++) {
+        fake_lsn(FAKE_JOIN + (i == 1 ? fake_script.short_start : 0), lsn);
+        position_lsn_complete(lsn, &oldest);
+        if (source_range_add(out, &f->tables[i], &oldest, 0, e) != 0)
+            return -1;
+    }
+    fake_lsn((uint64_t)FAKE_JOIN + (uint64_t)fake_script.transactions, lsn);
+    position_lsn_complete(lsn, &out->newest);
+    return 0;
+}
+
+/* A commit takes a second, the first one at second FAKE_JOIN + 1. */
+static inline int
+fake_at_time(struct source *s, int64_t real_ns, struct position *out, struct err *e)
+{
+    uint8_t lsn[LSN_SIZE];
+
+    (void)s;
+    (void)e;
+    fake_lsn((uint64_t)(real_ns / 1000000000) - 1, lsn);
+    position_lsn_complete(lsn, out);
+    return 0;
+}
+
 static inline void
 fake_load_position(const struct position *join, uint64_t chunk, struct position *out)
 {
-    position_load_chunk(join->b, chunk, out);
+    position_chunk_behind(join, chunk, out);
 }
 
 static inline int
@@ -308,6 +341,8 @@ static const struct source_engine fake_engine = {
     .tables = fake_tables,
     .known = fake_known,
     .join = fake_join,
+    .ranges = fake_ranges,
+    .at_time = fake_at_time,
     .load_position = fake_load_position,
     .chunk_bound = fake_bound,
     .chunk_read = fake_read,

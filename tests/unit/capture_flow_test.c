@@ -465,6 +465,89 @@ START_TEST(cdc_only_loads_nothing)
 }
 END_TEST
 
+/* ---- a start at a place of the operator's choice ---- */
+
+static void
+expect(enum err_code code, const char *text)
+{
+    struct err e = ERR_INIT;
+
+    ck_assert_int_eq(run(&e), -1);
+    ck_assert_msg(e.code == code, "%s: %s", err_name(e.code), e.text);
+    ck_assert_msg(strstr(e.text, text) != NULL, "%s", e.text);
+    ck_assert(e.hint[0] != '\0');
+}
+
+static void
+start_at(const char *text)
+{
+    task.migration_type = MIGRATION_CDC;
+    if (strncmp(text, "second ", 7) == 0)
+        task.start = (struct start_bound){.kind = START_TIME,
+                                          .real_ns = strtol(text + 7, NULL, 10) * 1000000000};
+    else
+        ck_assert_ptr_null(bounds_start(text, &task.start));
+}
+
+/* The changes of the log from `first` on, of table h, of table k perhaps one less; each once. */
+static void
+check_from(int64_t first, bool h_is_first)
+{
+    look();
+    for (int64_t id = FAKE_JOIN + 1; id <= FAKE_JOIN + fake_script.transactions; id++) {
+        ck_assert_uint_eq(count(EVENT_INSERT, id, true), id >= first + (h_is_first ? 1 : 0));
+        ck_assert_uint_eq(count(EVENT_INSERT, id, false), id >= first);
+    }
+    ck_assert_uint_eq(count(EVENT_CREATE_TABLE, -1, true), 1);
+    ck_assert_uint_eq(count(EVENT_CREATE_TABLE, -1, false), 1);
+    ck_assert_uint_eq(count(EVENT_LOAD, -1, true) + count(EVENT_LOAD, -1, false), 0);
+}
+
+static const struct {
+    const char *text;
+    int64_t first; /* LSN of the first transaction wanted */
+    bool is_inside;
+} starts[] = {
+    {"earliest", 101, false},
+    {"00000000:00000000:0065", 101, false},
+    {"00000000:00000000:006e", 110, false},
+    {"00000000:00000000:0078", 120, false},
+    {"00000000:00000000:0079", 121, false}, /* nothing yet */
+    {"second 110", 110, false},
+    /* Behind the second change of 110: all of 111.  Behind the first: one is left of 110. */
+    {"00000000:00000000:006e.80000002.00000000:00000000:0001.2", 111, false},
+    {"00000000:00000000:006e.80000001.00000000:00000000:0000.2", 110, true},
+    {"00000000:00000000:006e.ffffffff.ffffffff:ffffffff:ffff.f", 111, false},
+};
+
+START_TEST(start_is_exact)
+{
+    start_at(starts[_i].text);
+    must_run();
+    check_from(starts[_i].first, starts[_i].is_inside);
+    /* A start that is not the first one goes on where it was. */
+    fake_script.transactions += 10;
+    must_run();
+    check_from(starts[_i].first, starts[_i].is_inside);
+}
+END_TEST
+
+START_TEST(start_out_of_range)
+{
+    start_at("00000000:00000000:0064");
+    expect(ERR_RANGE, "of table dbo.k, changes from 00000000:00000000:0065 to");
+    start_at("00000000:00000000:007a");
+    expect(ERR_RANGE, "its newest change is at 00000000:00000000:0078");
+    fake_script.short_start = 5;
+    start_at("00000000:00000000:0069");
+    expect(ERR_RANGE, "of table dbo.h, changes from 00000000:00000000:006a to");
+    /* What was refused left nothing behind. */
+    start_at("00000000:00000000:006a");
+    must_run();
+    check_from(106, false);
+}
+END_TEST
+
 START_TEST(full_load_only_ends)
 {
     task.migration_type = MIGRATION_FULL_LOAD;
@@ -646,17 +729,6 @@ END_TEST
 /* ---- bad state ---- */
 
 static void
-expect(enum err_code code, const char *text)
-{
-    struct err e = ERR_INIT;
-
-    ck_assert_int_eq(run(&e), -1);
-    ck_assert_msg(e.code == code, "%s: %s", err_name(e.code), e.text);
-    ck_assert_msg(strstr(e.text, text) != NULL, "%s", e.text);
-    ck_assert(e.hint[0] != '\0');
-}
-
-static void
 replace_state(const char *text)
 {
     char path[256];
@@ -744,6 +816,8 @@ main(void)
     tcase_add_test(tc, full_ring_waits);
     tcase_add_test(tc, change_larger_than_the_ring);
     tcase_add_test(tc, cdc_only_loads_nothing);
+    tcase_add_loop_test(tc, start_is_exact, 0, sizeof(starts) / sizeof(starts[0]));
+    tcase_add_test(tc, start_out_of_range);
     tcase_add_test(tc, full_load_only_ends);
     tcase_add_test(tc, refused_table_leaves_the_others);
     tcase_add_test(tc, table_refused_for_a_time_stays_out);

@@ -892,6 +892,61 @@ START_TEST(idle_log_moves_on)
 }
 END_TEST
 
+/* ---- times and places ---- */
+
+/* 2024-01-01T00:00:00 at +02:00 is what 'd' and 'o' answer. */
+START_TEST(times_are_the_servers_own)
+{
+    struct position p;
+    struct err e = ERR_INIT;
+    struct answer *a;
+
+    add_row(new_set(new_answer()), "o");
+    a = new_answer();
+    add_row(new_set(a), "l", 40);
+    add_row(new_set(a), "l", 31);
+    /* 2024-01-01T10:00:00.123456Z is 12:00 there. */
+    ck_assert_msg(start_at_time(&s.base, 1704103200123456000, &p, &e) == 0, "%s", e.text);
+    ck_assert_str_eq(statements[1],
+                     "SELECT MAX(start_lsn) FROM cdc.lsn_time_mapping; SELECT MIN(m.start_lsn) "
+                     "FROM cdc.lsn_time_mapping AS m WHERE m.tran_end_time >= CONVERT(datetime, "
+                     "'2024-01-01T12:00:00.123', 126)");
+    ck_assert_int_eq(p.b[9], 30); /* 31 itself is wanted */
+    ck_assert_int_eq(p.b[10], 0xFF);
+    /* Nothing committed since: behind the newest. */
+    add_row(new_set(new_answer()), "o");
+    a = new_answer();
+    add_row(new_set(a), "l", 40);
+    add_row(new_set(a), "n");
+    ck_assert_msg(start_at_time(&s.base, 1704103200123456000, &p, &e) == 0, "%s", e.text);
+    ck_assert_int_eq(p.b[9], 40);
+}
+END_TEST
+
+START_TEST(ranges_of_tables)
+{
+    struct source_ranges r = {.items = NULL};
+    struct err e = ERR_INIT;
+    struct answer *a = new_answer();
+    struct set *set;
+
+    add_row(new_set(a), "o");
+    add_row(new_set(a), "ld", 40);
+    set = new_set(a);
+    add_row(set, "ildd", 1, 20); /* cleaned: its mark is in the mapping */
+    add_row(set, "ildn", 2, 50); /* just enabled, not scanned */
+    add_row(set, "ildn", 7, 60); /* a table that is not selected */
+    ck_assert_msg(start_ranges(&s.base, &r, &e) == 0, "%s", e.text);
+    ck_assert_uint_eq(r.n, 2);
+    ck_assert_str_eq(r.items[0].table, "dbo.a");
+    ck_assert_int_eq(r.items[0].oldest.b[9], 19);
+    ck_assert_int_eq(r.items[1].oldest.b[9], 49);
+    ck_assert_int_eq(r.items[0].oldest_real_ns / 1000000000, 1704060000); /* 22:00 UTC */
+    ck_assert_int_eq(r.newest.b[9], 50);
+    source_ranges_free(&r);
+}
+END_TEST
+
 /* The commit time of the first entry behind a hole. */
 static void
 answer_time_at(void)
@@ -1125,6 +1180,8 @@ main(void)
     tcase_add_test(tc, refusal_of_the_function_is_an_error);
     tcase_add_test(tc, rows_without_a_place_of_their_own_suspend_the_table);
     tcase_add_test(tc, idle_log_moves_on);
+    tcase_add_test(tc, times_are_the_servers_own);
+    tcase_add_test(tc, ranges_of_tables);
     tcase_add_test(tc, cleanup_that_overtook_is_a_gap_of_one_table);
     tcase_add_test(tc, cleanup_between_pages_is_a_gap);
     tcase_add_test(tc, cleanup_before_the_look_is_a_gap);

@@ -277,6 +277,29 @@ static const struct refusal refusals[] = {
      "task.json:5: $.SourceEndpoint.ExtraConnectionAttributes: is not implemented yet: weir takes "
      "the same attributes as members of MicrosoftSQLServerSettings; leave it out\n"},
 
+    /* where the task begins and ends */
+    {"\"full-load-and-cdc\"", "\"cdc\", \"CdcStartPosition\": \"yesterday\"",
+     "task.json:3: $.CdcStartPosition: found the text \"yesterday\", which is none of now, "
+     "earliest, "
+     "a UTC time (2026-03-05T08:00:00), an LSN (00000014:00000061:0001, or 0x and 20 hexadecimal "
+     "digits), a stream-position of a message, a checkpoint of DMS\n"},
+    {"\"full-load-and-cdc\"", "\"full-load-and-cdc\", \"CdcStartPosition\": \"now\"",
+     "task.json:3: $.CdcStartPosition: counts for MigrationType cdc only: a full load begins to "
+     "read changes where the load itself began; leave it out\n"},
+    {"\"full-load-and-cdc\"",
+     "\"cdc\", \"CdcStartPosition\": \"now\",\n\"CdcStartTime\": 1772697600",
+     "task.json:3: $.CdcStartPosition: is given together with CdcStartTime; leave one of the two "
+     "out\n"},
+    {"\"full-load-and-cdc\"", "\"cdc\", \"CdcStartTime\": \"2026-02-30T08:00:00\"",
+     "task.json:3: $.CdcStartTime: found the text \"2026-02-30T08:00:00\", which is no time that a "
+     "calendar has, in the years 1970 to 9999\n"},
+    {"\"full-load-and-cdc\"", "\"cdc\", \"CdcStartTime\": true",
+     "task.json:3: $.CdcStartTime: found true; allowed is UTC time like 2026-03-05T08:00:00, or "
+     "seconds since 1970\n"},
+    {"\"full-load-and-cdc\"", "\"cdc\", \"CdcStopPosition\": \"2026-03-05T08:00:00\"",
+     "task.json:3: $.CdcStopPosition: found the text \"2026-03-05T08:00:00\", which is a time; say "
+     "which one: commit_time:... or server_time:...\n"},
+
     /* documents inside strings */
     {"\"ReplicationTaskSettings\": {}",
      "\"ReplicationTaskSettings\": \"{\\\"Logging\\\": {\\\"EnableLogging\\\": 1}}\"",
@@ -547,6 +570,40 @@ START_TEST(test_values)
     ck_assert_uint_eq(t->weir.poll_interval_ms, 7);
     ck_assert_str_eq(t->target.endpoint_url, "http://127.0.0.1:1");
     ck_assert_str_eq(t->source.ssl_ca_file, "ca.pem");
+    task_free(&t);
+}
+END_TEST
+
+/* What AWS prints of a task can be pasted: times as text or as a number. */
+START_TEST(test_bounds)
+{
+    struct task *t;
+
+    write_edited("\"full-load-and-cdc\"",
+                 "\"cdc\", \"CdcStartTime\": 1772697600.5, "
+                 "\"CdcStopPosition\": \"server_time:2026-03-06T08:00:00\"");
+    t = load_good();
+    ck_assert_int_eq(t->start.kind, START_TIME);
+    ck_assert_int_eq(t->start.real_ns, 1772697600500000000);
+    ck_assert_int_eq(t->stop.kind, STOP_SERVER_TIME);
+    ck_assert_int_eq(t->stop.real_ns, 1772784000000000000);
+    ck_assert_str_eq(t->cdc_stop_position, "server_time:2026-03-06T08:00:00");
+    task_free(&t);
+    write_edited("\"full-load-and-cdc\"", "\"cdc\", \"CdcStartTime\": 1772697600");
+    t = load_good();
+    ck_assert_int_eq(t->start.real_ns, 1772697600000000000);
+    task_free(&t);
+    write_edited("\"full-load-and-cdc\"", "\"cdc\", \"CdcStartPosition\": \"earliest\"");
+    t = load_good();
+    ck_assert_int_eq(t->start.kind, START_EARLIEST);
+    ck_assert_int_eq(t->stop.kind, STOP_NONE);
+    task_free(&t);
+    /* A full load ends by itself. */
+    write_edited("\"full-load-and-cdc\"",
+                 "\"full-load\", \"CdcStopPosition\": \"commit_time:2026-03-06T08:00:00\"");
+    t = load_good();
+    ck_assert_int_eq(t->stop.kind, STOP_NONE);
+    ck_assert_uint_eq(t->n_warnings, 1);
     task_free(&t);
 }
 END_TEST
@@ -1006,6 +1063,7 @@ main(void)
     tcase_add_test(files, test_first_and_more);
     tcase_add_test(files, test_defaults);
     tcase_add_test(files, test_values);
+    tcase_add_test(files, test_bounds);
     tcase_add_test(files, test_relative_paths);
     tcase_add_test(files, test_modes_are_warned_about);
     tcase_add_test(files, test_precedence_and_load_order);

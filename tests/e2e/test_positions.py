@@ -1,0 +1,207 @@
+"""Where a task begins and ends: start and stop positions, and the modes of starting."""
+
+import datetime
+import os
+import time
+
+import pytest
+
+import source
+from pipeline import Pipeline, wait_until
+from servers import Mssqld
+from test_capture import dump, enable, make_database
+
+CHANGES = ("load", "insert", "update", "delete")
+TABLE = "CREATE TABLE dbo.{} (id int NOT NULL PRIMARY KEY, v nvarchar(20))"
+
+
+def ids(pipeline, table=None, generation=1):
+    return [int((c.after or c.before)[0]) for c in dump(pipeline, generation=generation)
+            if c.operation in CHANGES and table in (None, c.table)]
+
+
+def put(connection, table, *keys):
+    for key in keys:
+        source.execute(connection, f"INSERT INTO dbo.{table} (id, v) VALUES ({key}, N'x')")
+
+
+def commits(connection):
+    """(LSN text, commit time as aware UTC) of all entries of the mapping, oldest first."""
+    rows = source.query(connection, "SELECT start_lsn, tran_end_time FROM cdc.lsn_time_mapping ORDER BY start_lsn")
+    offset = source.query(connection, "SELECT DATEDIFF(minute, SYSUTCDATETIME(), SYSDATETIME())")[0][0]
+    return [(source.lsn_text(lsn), t - datetime.timedelta(minutes=offset)) for lsn, t in rows]
+
+
+def lsn_of(connection, table, key):
+    rows = source.query(connection, f"SELECT [__$start_lsn] FROM cdc.[dbo_{table}_CT] WHERE id = {key}")
+    return source.lsn_text(rows[0][0])
+
+
+def pause_clock():
+    """Commit times are 1/300 s apart at least; these are told apart for certain."""
+    time.sleep(0.02)
+
+
+def iso(moment):
+    return moment.isoformat(timespec="milliseconds")
+
+
+@pytest.fixture(scope="module")
+def shop():
+    """Six commits in dbo.a, the even ones in dbo.b too, on a server that is not at UTC."""
+    server = Mssqld()
+    zone, os.environ["TZ"] = os.environ.get("TZ"), "America/St_Johns"
+    try:
+        server.start()
+    finally:
+        os.environ.pop("TZ")
+        if zone is not None:
+            os.environ["TZ"] = zone
+    make_database(server, [TABLE.format("a"), TABLE.format("b")], ["a", "b"])
+    with source.connect(server, "shop") as c:
+        server.before = source.query(c, "SELECT SYSUTCDATETIME()")[0][0]
+        for key in range(1, 7):
+            pause_clock()
+            put(c, "a", key)
+            if key % 2 == 0:
+                pause_clock()
+                put(c, "b", key)
+        server.times = {key: next(t for lsn, t in commits(c) if lsn == lsn_of(c, "a", key))
+                        for key in range(1, 7)}
+        server.lsns = {key: lsn_of(c, "a", key) for key in range(1, 7)}
+        server.records = source.change_positions(c, "dbo_a")
+        assert abs(source.query(c, "SELECT DATEDIFF(minute, SYSUTCDATETIME(), SYSDATETIME())")[0][0]) > 60
+    yield server
+    server.stop()
+
+
+def cdc(server, position=None, **more):
+    p = Pipeline(server, None, database="shop", tables=("dbo.%",), migration="cdc")
+    if position is not None:
+        p.task["CdcStartPosition"] = position
+    p.task.update(more)
+    p.write_task()
+    return p
+
+
+MS = datetime.timedelta(milliseconds=1)
+STARTS = [
+    ("earliest", lambda s: "earliest", [1, 2, 2, 3, 4, 4, 5, 6, 6]),
+    ("first LSN", lambda s: s.lsns[1], [1, 2, 2, 3, 4, 4, 5, 6, 6]),
+    ("LSN", lambda s: s.lsns[3], [3, 4, 4, 5, 6, 6]),
+    ("hexadecimal LSN", lambda s: "0x" + s.lsns[3].replace(":", ""), [3, 4, 4, 5, 6, 6]),
+    ("checkpoint", lambda s: f"checkpoint:V1#27#{s.lsns[3]}#0#0#*#0#93", [3, 4, 4, 5, 6, 6]),
+    ("time", lambda s: iso(s.times[3]), [3, 4, 4, 5, 6, 6]),
+    ("time with zone", lambda s: iso(s.times[3] + datetime.timedelta(hours=2)) + "+02:00", [3, 4, 4, 5, 6, 6]),
+    ("time behind a commit", lambda s: iso(s.times[3] + 5 * MS), [4, 4, 5, 6, 6]),
+    ("stream-position", lambda s: s.records[2], [4, 4, 5, 6, 6]),
+    ("last stream-position", lambda s: s.records[5], [6]),
+]
+
+
+@pytest.mark.parametrize("position,wanted", [s[1:] for s in STARTS], ids=[s[0] for s in STARTS])
+def test_start_is_exact(shop, position, wanted):
+    with cdc(shop, position(shop)) as p:
+        p.capture.start()
+        wait_until(lambda: len(ids(p)) >= len(wanted), 20, f"{len(wanted)} changes")
+        wait_until(lambda: dump(p)[-1].is_watermark, 20, "the end of the log")
+        assert ids(p) == wanted
+        assert [c.operation for c in dump(p)].count("create-table") == 2
+        assert p.capture.stop() == 0
+        # The next start goes on where this one was.
+        p.capture.start()
+        wait_until(lambda: p.capture.log_text().count("source-connected") == 2, 20, "the second start")
+        assert p.capture.stop() == 0
+        assert ids(p) == wanted
+
+
+def test_start_now_and_by_number(shop):
+    """Nothing of the past; and the time as the AWS command line prints it."""
+    with cdc(shop, "now") as p, cdc(shop) as q:
+        after = source_utc(shop)
+        q.task["CdcStartTime"] = (shop.times[5] - datetime.datetime(1970, 1, 1)).total_seconds()
+        q.write_task()
+        p.capture.start()
+        q.capture.start()
+        wait_until(lambda: len(ids(q)) >= 3, 20, "what came since")
+        assert ids(q) == [5, 6, 6], after
+        wait_until(lambda: [c.operation for c in dump(p)].count("create-table") == 2, 20, "the start")
+        assert ids(p) == []
+
+
+def source_utc(server):
+    with source.connect(server, "shop") as c:
+        return source.query(c, "SELECT SYSUTCDATETIME()")[0][0]
+
+
+def refused(pipeline, *words):
+    pipeline.capture.start()
+    assert pipeline.capture.wait() == 78, pipeline.capture.log_text()
+    text = pipeline.capture.log_text()
+    for word in ("position-out-of-range", *words):
+        assert word in text, text
+    assert not (pipeline.state / "capture.json").exists()
+    return text
+
+
+def test_out_of_range_is_refused_with_the_range(shop):
+    first = shop.lsns[1]
+    with cdc(shop, "00000001:00000001:0001") as p:
+        text = refused(p, "lies before what the source still has", "retained-range table=\"dbo.a\"",
+                       "retained-range table=\"dbo.b\"", "weirctl positions")
+        # What is printed can be copied.
+        start = text.split("changes from ")[1].split(" ")[0]
+        p.task["CdcStartPosition"] = start
+        p.write_task()
+        p.capture.start()
+        wait_until(lambda: len(ids(p)) == 9, 20, "all there is")
+        assert start < first
+    with cdc(shop, iso(shop.before - datetime.timedelta(days=1))) as p:
+        refused(p, "lies before what the source still has")
+    with cdc(shop, iso(source_utc(shop) + datetime.timedelta(hours=1))) as p:
+        refused(p, "lies ahead of the source")
+    with cdc(shop, "0fffffff:00000000:0000") as p:
+        refused(p, "lies ahead of the source")
+
+
+def test_table_enabled_later_and_cleaned_table(mssqld):
+    """By position all tables must have it; `earliest` takes of each what there is."""
+    make_database(mssqld, [TABLE.format("a"), TABLE.format("b")], ["a"])
+    with source.connect(mssqld, "shop") as c:
+        put(c, "a", 1, 2, 3)
+        enable(c, "b")
+        put(c, "b", 4)
+        put(c, "a", 5)
+        lsn = lsn_of(c, "a", 2)
+        with cdc(mssqld, lsn) as p:
+            refused(p, "table dbo.b")
+        with cdc(mssqld, "earliest") as p:
+            p.capture.start()
+            wait_until(lambda: len(ids(p)) >= 5, 20, "all there is")
+            assert ids(p) == [1, 2, 3, 4, 5]
+        source.execute(c, "EXEC sys.sp_cdc_cleanup_change_table @capture_instance = N'dbo_a', "
+                          f"@low_water_mark = 0x{lsn_of(c, 'a', 3).replace(':', '')}, @threshold = 5000")
+        with cdc(mssqld, lsn) as p:
+            refused(p, "changes from", "weirctl positions")
+        with cdc(mssqld, "earliest") as p:
+            p.capture.start()
+            wait_until(lambda: len(ids(p)) >= 3, 20, "what is left")
+            assert ids(p) == [3, 4, 5]
+            assert [c.operation for c in dump(p)].count("create-table") == 2
+
+
+def test_transaction_begun_before_the_start_is_delivered(shop):
+    """The log is read in the order of commits: what was open at the start counts whole."""
+    with source.connect(shop, "shop") as c, source.connect(shop, "shop") as other:
+        source.execute(c, "BEGIN TRANSACTION")
+        put(c, "a", 100)
+        pause_clock()
+        start = source_utc(shop)
+        pause_clock()
+        source.execute(c, "COMMIT")
+        put(other, "a", 101)
+    with cdc(shop, iso(start)) as p:
+        p.capture.start()
+        wait_until(lambda: 101 in ids(p), 20, "the changes")
+        assert [i for i in ids(p) if i >= 100] == [100, 101]
+        assert 6 not in ids(p)
