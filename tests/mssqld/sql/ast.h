@@ -85,7 +85,7 @@ struct from {
     struct from *right;
     enum join_kind join;
     struct expr *on;
-    bool lock_hint; /* TABLOCK, TABLOCKX, HOLDLOCK, UPDLOCK ... */
+    char lock_hint; /* 'X' TABLOCKX, UPDLOCK, XLOCK; 'S' HOLDLOCK ...; 'T' TABLOCK alone; 0 none */
     int line;
 };
 

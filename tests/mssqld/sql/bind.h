@@ -15,6 +15,12 @@ struct bind {
     struct sql_type type;
 };
 
+struct table_lock {
+    struct database *db;
+    int object_id;
+    char hint; /* as in struct from */
+};
+
 /* A prepared SELECT with what it needs at run time. */
 struct query {
     struct sbuf text;
@@ -25,7 +31,7 @@ struct query {
     const char **variables; /* SELECT @x = ...: target of each column, or NULL */
     int n_columns;
     bool assigns;
-    struct database *locks[4]; /* databases whose writer's turn a hint asks for */
+    struct table_lock locks[8]; /* what hints ask for */
     int n_locks;
 };
 

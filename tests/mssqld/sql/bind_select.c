@@ -33,13 +33,10 @@ rel_of_table(struct binder *b, struct table *t, const char *alias, const char *s
 }
 
 static void
-note_lock(struct query *q, struct database *d)
+note_lock(struct query *q, const struct table *t, char hint)
 {
-    for (int i = 0; i < q->n_locks; i++)
-        if (q->locks[i] == d)
-            return;
     if (q->n_locks < (int)(sizeof q->locks / sizeof q->locks[0]))
-        q->locks[q->n_locks++] = d;
+        q->locks[q->n_locks++] = (struct table_lock){t->db, t->object_id, hint};
 }
 
 static int
@@ -84,8 +81,8 @@ bind_source_name(struct binder *b, struct from *f, const char *alias, struct rel
         return invalid_object(b, f);
     if (security_require(b->s, t, "SELECT") != 0)
         return -1;
-    if (f->lock_hint)
-        note_lock(b->q, d);
+    if (f->lock_hint != 0)
+        note_lock(b->q, t, f->lock_hint);
     rel_of_table(b, t, f->alias, alias, rel);
     sbuf_fmt(o, "%s AS %s", catalog_sql_name(t, b->arena), alias);
     return 0;

@@ -314,7 +314,7 @@ cdc_write_dummy(struct session *s, struct database *d)
 
     arena_reset(&s->exec_arena);
     s->error.number = 0;
-    if (session_attach(s, d) != 0 || tx_begin_write(s, d) != 0)
+    if (session_attach(s, d) != 0 || tx_begin_write(s, d, 0) != 0)
         return -1;
     s->cdc.begin_time = 0;
     rc = begin(s, d);

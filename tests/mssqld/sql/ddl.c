@@ -33,7 +33,7 @@ now_ticks(const struct session *s)
 int
 ddl_begin(struct session *s, struct database *d)
 {
-    if (security_require_owner(s) != 0 || tx_begin_write(s, d) != 0)
+    if (security_require_owner(s) != 0 || tx_begin_write(s, d, 0) != 0)
         return -1;
     s->ddl_in_tx = true;
     return 0;

@@ -19,7 +19,7 @@ dml_target(struct run *r, struct stmt *x, const char *permission)
                              x->name.schema != NULL ? "." : "", x->name.object);
         return NULL;
     }
-    if (security_require(s, t, permission) != 0 || tx_begin_write(s, t->db) != 0 ||
+    if (security_require(s, t, permission) != 0 || tx_begin_write(s, t->db, t->object_id) != 0 ||
         (t->n_instances > 0 && !s->cdc_internal && cdc_begin_statement(s, t->db) != 0))
         return NULL;
     return t;

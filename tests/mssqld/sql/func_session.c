@@ -183,6 +183,13 @@ META(fn_transaction_id)
     sqlite3_result_int64(c, (sqlite3_int64)func_session(c)->tran_descriptor);
 }
 
+META(fn_is_snapshot)
+{
+    (void)n;
+    (void)v;
+    sqlite3_result_int(c, func_session(c)->snapshot_tx);
+}
+
 META(fn_error_number)
 {
     (void)n;
@@ -245,6 +252,7 @@ func_register_session(struct session *s)
         {"ms_scope_identity", 0, true, fn_scope_identity},
         {"ms_xact_state", 0, true, fn_xact_state},
         {"ms_current_transaction_id", 0, true, fn_transaction_id},
+        {"ms_is_snapshot", 0, true, fn_is_snapshot},
         {"ms_error_number", 0, true, fn_error_number},
         {"ms_error_severity", 0, true, fn_error_severity},
         {"ms_error_state", 0, true, fn_error_state},

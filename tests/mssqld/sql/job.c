@@ -62,7 +62,7 @@ apply(struct session *s, struct database *d)
     bool drain;
     int rc = 0;
 
-    if (tx_lock(s, d) != 0)
+    if (tx_lock(s, d, 0) != 0)
         return -1;
     (void)pthread_mutex_lock(&g->mutex);
     j = job_of(d);

@@ -195,7 +195,7 @@ scan_once(struct session *s, struct database *d, int maxtrans, int64_t *trans)
     *trans = 0;
     if (fails(s, d))
         return -1;
-    if (session_attach(s, d) != 0 || tx_begin_write(s, d) != 0)
+    if (session_attach(s, d) != 0 || tx_begin_write(s, d, 0) != 0)
         return -1;
     catalog_refresh(s);
     rc = look(s, d, maxtrans, &r, &scan);

@@ -57,10 +57,13 @@ parse_hints(struct parser *p, struct from *f)
     while (!accept_op(p, ')')) {
         if (p->t->kind == TOKEN_END)
             return syntax_error(p);
-        if (at_word(p, "TABLOCK") || at_word(p, "TABLOCKX") || at_word(p, "HOLDLOCK") ||
-            at_word(p, "UPDLOCK") || at_word(p, "XLOCK") || at_word(p, "SERIALIZABLE") ||
-            at_word(p, "REPEATABLEREAD"))
-            f->lock_hint = true;
+        if (at_word(p, "TABLOCKX") || at_word(p, "UPDLOCK") || at_word(p, "XLOCK"))
+            f->lock_hint = 'X';
+        else if (f->lock_hint != 'X' && (at_word(p, "HOLDLOCK") || at_word(p, "SERIALIZABLE") ||
+                                         at_word(p, "REPEATABLEREAD")))
+            f->lock_hint = 'S';
+        else if (f->lock_hint == 0 && at_word(p, "TABLOCK"))
+            f->lock_hint = 'T';
         p->t++;
     }
     return 0;

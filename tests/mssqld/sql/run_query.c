@@ -262,6 +262,17 @@ assign_rows(struct run *r, struct query *q, int64_t *rows)
     return step == SQLITE_DONE ? 0 : session_sqlite_error(r->s);
 }
 
+/* TABLOCK alone is let go with its statement at READ COMMITTED: nobody need see it. */
+static int
+take_lock(struct session *s, const struct table_lock *l)
+{
+    if (l->hint == 'X')
+        return tx_lock(s, l->db, l->object_id);
+    if (l->hint == 'S' || s->isolation == ISO_REPEATABLE || s->isolation == ISO_SERIALIZABLE)
+        return tx_share(s, l->db, l->object_id);
+    return 0;
+}
+
 int
 run_select(struct run *r, struct stmt *x)
 {
@@ -278,9 +289,9 @@ run_select(struct run *r, struct stmt *x)
     }
     if (s->trancount > 0) {
         for (int i = 0; i < p->query.n_locks && rc == 0; i++)
-            rc = tx_lock(s, p->query.locks[i]);
+            rc = take_lock(s, &p->query.locks[i]);
         if (rc == 0 && (s->isolation == ISO_REPEATABLE || s->isolation == ISO_SERIALIZABLE))
-            rc = tx_lock(s, s->current);
+            rc = tx_lock(s, s->current, 0);
         if (rc == 0)
             rc = tx_begin_read(s);
     }

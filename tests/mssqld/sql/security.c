@@ -213,7 +213,7 @@ database_statement(struct session *s, const char *fmt, const char *a, const char
     sqlite3_stmt *q;
     int rc;
 
-    if (security_require_owner(s) != 0 || tx_begin_write(s, s->current) != 0)
+    if (security_require_owner(s) != 0 || tx_begin_write(s, s->current, 0) != 0)
         return -1;
     s->ddl_in_tx = true;
     (void)snprintf(sql, sizeof sql, "%s", fmt);

@@ -21,11 +21,12 @@
 #include "tests/mssqld/sql/lex.h"
 #include "tests/mssqld/sql/value.h"
 
-#define DB_MASTER 1
-#define DB_TEMPDB 2
-#define DB_MODEL  3
-#define DB_MSDB   4
-#define LSN_SIZE  10
+#define DB_MASTER  1
+#define DB_TEMPDB  2
+#define DB_MODEL   3
+#define DB_MSDB    4
+#define LSN_SIZE   10
+#define SHARES_MAX 64
 
 struct table;
 struct fault;
@@ -72,6 +73,7 @@ struct engine {
     bool job_running;
     _Atomic bool agent_running;
     _Atomic bool stopping;
+    int n_shares;         /* of all sessions; under mutex */
     struct fault *faults; /* under mutex */
     _Atomic int n_faults;
     void (*cut)(void *arg, uint16_t spid); /* under mutex */
@@ -125,6 +127,12 @@ struct cdc_tx {
     uint64_t tran_id;
 };
 
+/* A table held still. */
+struct share {
+    struct database *db;
+    int object_id;
+};
+
 struct plan_entry;
 
 struct session {
@@ -137,7 +145,11 @@ struct session {
     char *host;
     uint16_t spid;
     struct database *current;
-    struct database *waiting_for; /* under engine.mutex */
+    struct database *waiting_for; /* this and the next: under engine.mutex */
+    int waiting_object;
+    bool waiting_shared;
+    struct share shares[SHARES_MAX];
+    int n_shares;
     struct database *attached[9]; /* each as d<id>; SQLite allows ten */
 
     bool nocount;
@@ -223,9 +235,9 @@ int64_t session_int(struct session *s, int64_t otherwise, const char *fmt, ...)
 struct session *session_internal_open(struct engine *g, struct database *d);
 
 /* transaction.c */
-int tx_begin_write(struct session *s, struct database *d);
-int tx_begin_read(struct session *s);               /* under SNAPSHOT fixes the view */
-int tx_lock(struct session *s, struct database *d); /* writer's turn without a write */
+/* The writer's turn, once nobody shares the table (0: none in particular); then a transaction. */
+int tx_begin_write(struct session *s, struct database *d, int object_id);
+int tx_begin_read(struct session *s); /* under SNAPSHOT fixes the view */
 /* Ends what a statement outside a transaction opened. */
 int tx_end_statement(struct session *s, bool ok);
 int tx_begin(struct session *s, const char *name); /* name may be NULL */
@@ -233,6 +245,10 @@ int tx_commit(struct session *s);
 int tx_rollback(struct session *s); /* everything */
 int tx_save(struct session *s, const char *name);
 int tx_rollback_to(struct session *s, const char *name);
+
+/* lock.c: held to the end of the transaction; errors 1222, 1205. */
+int tx_lock(struct session *s, struct database *d, int object_id);  /* the writer's turn */
+int tx_share(struct session *s, struct database *d, int object_id); /* a table held still */
 
 /* run.c */
 int run_text(struct session *s, const char *text, struct variable *params, int n_params,

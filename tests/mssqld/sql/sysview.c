@@ -117,7 +117,7 @@ static const struct sysview VIEWS[] = {
     {"sys", "configurations", "configuration_id i!,name s!,value V,value_in_use V",
      "SELECT 1541, 'max text repl size (B)', NULL, NULL"},
     {"sys", "dm_tran_current_transaction", "transaction_id I!,transaction_is_snapshot b",
-     "SELECT ms_current_transaction_id(), 0"},
+     "SELECT ms_current_transaction_id(), ms_is_snapshot()"},
     {"sys", "dm_tran_database_transactions",
      "transaction_id I!,database_id i!,database_transaction_begin_lsn "
      "N,database_transaction_most_recent_savepoint_lsn N,database_transaction_commit_lsn "

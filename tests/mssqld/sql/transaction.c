@@ -1,7 +1,4 @@
-/* Transactions: whose turn it is to write, and when SQLite's own transaction runs. */
-#include <errno.h>
-#include <time.h>
-
+/* Transactions: when SQLite's own begins and ends, savepoints, the end of the log. */
 #include "common/clock.h"
 #include "common/err.h"
 #include "tests/mssqld/sql/catalog.h"
@@ -20,64 +17,6 @@ note_begin(struct session *s)
     s->tran_begin = datetime_grid(local.days * TICKS_PER_DAY + local.ticks);
 }
 
-/* True when waiting for d would wait for ourselves (under mutex). */
-static bool
-would_deadlock(const struct session *s, const struct database *d)
-{
-    const struct session *o = d->writer;
-
-    for (int hops = 0; o != NULL && hops < 64; hops++) {
-        if (o == s)
-            return true;
-        o = o->waiting_for != NULL ? o->waiting_for->writer : NULL;
-    }
-    return false;
-}
-
-static int
-lock_failed(struct session *s, bool deadlock)
-{
-    if (deadlock)
-        return sqlerr_set(&s->error, 1205, 13, 51,
-                          "Transaction (Process ID %u) was deadlocked on lock resources with "
-                          "another process and has been chosen as the deadlock victim. Rerun the "
-                          "transaction.",
-                          s->spid);
-    return sqlerr_set(&s->error, 1222, 16, 51, "Lock request time out period exceeded.");
-}
-
-int
-tx_lock(struct session *s, struct database *d)
-{
-    struct engine *g = s->engine;
-    int64_t start = clock_mono_ns();
-    int rc = 0;
-
-    (void)pthread_mutex_lock(&g->mutex);
-    while (d->writer != NULL && d->writer != s && rc == 0) {
-        int64_t slice = clock_real_ns() + 50 * NS_PER_MS;
-        struct timespec until = {(time_t)(slice / NS_PER_S), (long)(slice % NS_PER_S)};
-        int64_t waited_ms = (clock_mono_ns() - start) / NS_PER_MS;
-
-        if (would_deadlock(s, d)) {
-            rc = lock_failed(s, true);
-        } else if (s->lock_timeout_ms >= 0 && waited_ms >= s->lock_timeout_ms) {
-            rc = lock_failed(s, false);
-        } else if (s->sink != NULL && s->sink->cancelled != NULL &&
-                   s->sink->cancelled(s->sink->arg)) {
-            rc = sqlerr_set(&s->error, 3617, 11, 1, "Query cancelled by user.");
-        } else {
-            s->waiting_for = d;
-            (void)pthread_cond_timedwait(&g->changed, &g->mutex, &until);
-            s->waiting_for = NULL;
-        }
-    }
-    if (rc == 0)
-        d->writer = s;
-    (void)pthread_mutex_unlock(&g->mutex);
-    return rc;
-}
-
 /* A record more in the log (under mutex); the records of a captured transaction end it. */
 static void
 grow_log(struct database *d, const uint8_t *lsn)
@@ -92,9 +31,11 @@ static void
 unlock_all(struct session *s, const uint8_t *lsn, bool committed)
 {
     struct engine *g = s->engine;
-    bool any = false;
+    bool any = s->n_shares > 0;
 
     (void)pthread_mutex_lock(&g->mutex);
+    g->n_shares -= s->n_shares;
+    s->n_shares = 0;
     for (struct database *d = g->databases; d != NULL; d = d->next)
         if (d->writer == s) {
             d->writer = NULL;
@@ -130,11 +71,11 @@ begin_sqlite(struct session *s)
 }
 
 int
-tx_begin_write(struct session *s, struct database *d)
+tx_begin_write(struct session *s, struct database *d, int object_id)
 {
     if (d->id == DB_MASTER && !s->sysadmin)
         return sqlerr_set(&s->error, 262, 14, 1, "Permission denied in database 'master'.");
-    if (tx_lock(s, d) != 0)
+    if (tx_lock(s, d, object_id) != 0)
         return -1;
     note_begin(s);
     return begin_sqlite(s);
