@@ -66,6 +66,6 @@ void log_mark_unavailable(const struct instance *in, int operation, const uint8_
 int log_find_active(struct sqlserver *s, const struct log_range *r, size_t *n, struct err *e);
 
 /* How many changes of the transaction that `from` lies in come up to `from`. */
-int log_count_given(struct sqlserver *s, const struct log_range *r, uint32_t *n, struct err *e);
+int log_count_given(struct sqlserver *s, const struct log_range *r, uint32_t *count, struct err *e);
 
 #endif

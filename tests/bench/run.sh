@@ -23,7 +23,7 @@ for source in tests/bench/*.c tests/bench/*.py tests/bench/*.sh; do
     echo "== ${source#tests/bench/}"
     case $source in
     *.c) build/release/"${source%.c}" || status=1 ;;
-    *.py) build/venv/bin/python "$source" || status=1 ;;
+    *.py) build/venv/bin/python "$source" ${only:+"$only"} || status=1 ;;
     *.sh) bash "$source" || status=1 ;;
     esac
 done
