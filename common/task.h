@@ -96,6 +96,8 @@ struct weir_settings {
     uint64_t change_ring_size; /* bytes */
     uint64_t record_ring_size; /* bytes */
     char *log_level;
+    bool merge_deferred_updates; /* delete and insert of one row, one key: an update */
+    bool reread_unavailable;     /* values the log left out come from the table */
     uint32_t poll_interval_ms;   /* longest pause between two looks at an idle log */
     uint32_t load_chunk_rows;    /* rows of one full-load chunk */
     uint32_t requests_in_flight; /* PutRecords calls at once, per shipper */

@@ -63,17 +63,33 @@ is_pair(const struct position *before, const struct position *after)
     return position_compare(&expected, after) == 0;
 }
 
-/* Builds the event of the instance's next row or pair and gives it on. */
+/* The other half of a deferred update, when it is merged. */
+static const struct value *
+partner_of(const struct sqlserver *s, const struct instance *in, size_t row)
+{
+    return log_is_pairing(s) ? in->partner[row] : NULL;
+}
+
+/* Builds the event of the instance's next row or pair and gives it on.  A merged update stands at
+   the place of its insert; its delete is counted, and gives nothing. */
 static int
-give_next(struct instance *in, const struct window *w, struct transaction *t,
+give_next(struct sqlserver *s, struct instance *in, struct transaction *t,
           const struct source_sink *sink, struct err *e)
 {
     struct page *p = &in->page;
     const struct value *values = p->values + in->next * in->n_columns;
+    const struct value *partner = partner_of(s, in, in->next);
     struct event ev = {.position = p->positions[in->next]};
     int operation = operation_of(&ev.position);
 
-    enter_transaction(w, t, &ev.position);
+    enter_transaction(&s->window, t, &ev.position);
+    if (operation == CT_DELETE && partner != NULL) {
+        in->next++;
+        t->records++;
+        return 0;
+    }
+    if (log_fresh(s, in, e) != 0)
+        return -1;
     in->next++;
     if (operation == CT_UPDATE_BEFORE) {
         if (in->next == p->n_rows || !is_pair(&ev.position, &p->positions[in->next]))
@@ -88,7 +104,8 @@ give_next(struct instance *in, const struct window *w, struct transaction *t,
         ev.operation = EVENT_DELETE;
         ev.before = values;
     } else {
-        ev.operation = operation == CT_INSERT ? EVENT_INSERT : EVENT_UPDATE;
+        ev.operation = operation == CT_INSERT && partner == NULL ? EVENT_INSERT : EVENT_UPDATE;
+        ev.before = partner != NULL ? partner : ev.before;
         ev.after = values;
     }
     ev.n_before = ev.before != NULL ? in->n_columns : 0;
@@ -165,7 +182,7 @@ merge(struct sqlserver *s, size_t n, const struct log_range *r, size_t target,
         struct instance *in = lowest(s->active, n, &second);
 
         do {
-            if (give_next(in, &s->window, t, sink, e) != 0)
+            if (give_next(s, in, t, sink, e) != 0)
                 return -1;
         } while (in->next < in->page.n_rows &&
                  (second == NULL || position_compare(head_of(in), second) < 0));

@@ -60,6 +60,20 @@ bool log_mask_bit(const uint8_t *mask, size_t size, unsigned ordinal);
 void log_mark_unavailable(const struct instance *in, int operation, const uint8_t *mask,
                           size_t mask_size, struct value *values);
 
+/* ---- log_pair.c: Weir.MergeDeferredUpdates ---- */
+
+bool log_is_pairing(const struct sqlserver *s);
+
+/* Finds the deletes and inserts of the page just read that are one update: in->partner.  behind: the
+   row the page was read behind, NULL = it begins with a transaction. */
+int log_pair(struct sqlserver *s, struct instance *in, const struct position_sqlserver *behind,
+             struct err *e);
+
+/* ---- log_fresh.c: Weir.RereadUnavailable ---- */
+
+/* Fills what the log left out of row in->next and of rows behind it from the table, by key. */
+int log_fresh(struct sqlserver *s, struct instance *in, struct err *e);
+
 /* ---- log_probe.c ---- */
 
 /* Fills s->active with the instances that may have rows in the range.  One round trip. */

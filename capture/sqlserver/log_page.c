@@ -244,12 +244,24 @@ take_row(struct sqlserver *s, struct instance *in, struct err *e)
     return 0;
 }
 
+/* A page ends before a row whose other half may be the next one: the lone half is read again.  The
+   two rows of an update always stay together. */
+static void
+cut_page(const struct sqlserver *s, struct page *p)
+{
+    struct position_sqlserver last;
+
+    position_to_sqlserver(&p->positions[p->n_rows - 1], &last);
+    if (last.operation == CT_UPDATE_BEFORE || (last.operation == CT_DELETE && log_is_pairing(s)))
+        p->n_rows--;
+}
+
 static int
-read_page(struct sqlserver *s, struct instance *in, size_t target, struct err *e)
+read_page(struct sqlserver *s, struct instance *in, const struct position_sqlserver *behind,
+          size_t target, struct err *e)
 {
     const char *text = sql_text(&s->q, e);
     struct page *p = &in->page;
-    struct position_sqlserver last;
     int rc;
 
     if (text == NULL || db_query(s->db, text, e) != 0 ||
@@ -261,15 +273,13 @@ read_page(struct sqlserver *s, struct instance *in, size_t target, struct err *e
     if (rc < 0 || db_result(s->db, e) < 0)
         goto fail;
     in->next = 0;
+    in->fresh_upto = 0;
     in->is_last_page = p->n_rows < in->page_rows;
     in->page_rows = page_next_rows(p, in->n_columns, target);
-    if (!in->is_last_page) {
-        /* The two rows of an update stay together: a lone first half is read again. */
-        position_to_sqlserver(&p->positions[p->n_rows - 1], &last);
-        if (last.operation == CT_UPDATE_BEFORE)
-            p->n_rows--;
-    }
-    return 0;
+    if (!in->is_last_page)
+        cut_page(s, p);
+    if (!log_is_pairing(s) || log_pair(s, in, behind, e) == 0)
+        return 0;
 
 fail:
     return err_context(e, "read changes of %s", in->table.instance);
@@ -308,7 +318,7 @@ log_page_first(struct sqlserver *s, struct instance *in, const struct log_range 
         sql_add_binary(&s->q, after.b, LSN_SIZE);
     }
     add_tail(&s->q, in, &last);
-    return read_page(s, in, target, e);
+    return read_page(s, in, is_behind ? &r->from : NULL, target, e);
 }
 
 int
@@ -330,5 +340,5 @@ log_page_next(struct sqlserver *s, struct instance *in, const struct log_range *
     else
         add_behind(&s->q, &at);
     add_tail(&s->q, in, &last);
-    return read_page(s, in, target, e);
+    return read_page(s, in, &at, target, e);
 }

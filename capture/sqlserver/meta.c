@@ -83,6 +83,9 @@ meta_instance_free(struct instance **in)
     free(i->select_list);
     free(i->left_out);
     page_free(&i->page);
+    page_free(&i->halves);
+    arena_free(&i->fresh);
+    free(i->partner);
     free(i);
     *in = NULL;
 }

@@ -46,27 +46,38 @@ page_free(struct page *p)
 }
 
 int
-page_decode(struct sqlserver *s, struct instance *in, int column, struct err *e)
+page_undecodable(struct instance *in, uint16_t column, struct err *e)
 {
-    struct value *row = in->page.values + in->page.n_rows * in->n_columns;
+    err_context(e, "%s.%s, column %s", in->table.def->schema, in->table.def->name,
+                in->table.def->columns[column].name);
+    if (e->code == ERR_DATA)
+        (void)meta_refuse(in, e->text, NULL);
+    return -1;
+}
 
-    for (uint16_t i = 0; i < in->n_columns && !in->page.wire_known; i++)
-        in->page.wire[i] = db_type(s->db, column + i);
-    in->page.wire_known = true;
+int
+page_decode_into(struct sqlserver *s, struct instance *in, struct page *p, int column,
+                 struct err *e)
+{
+    struct value *row = p->values + p->n_rows * in->n_columns;
+
+    for (uint16_t i = 0; i < in->n_columns && !p->wire_known; i++)
+        p->wire[i] = db_type(s->db, column + i);
+    p->wire_known = true;
     for (uint16_t i = 0; i < in->n_columns; i++) {
         size_t size;
         const void *data = db_data(s->db, column + i, &size);
 
-        if (type_decode_column(&in->types[i], in->page.wire[i], data, size, &in->page.arena,
-                               &row[i], e) != 0) {
-            err_context(e, "%s.%s, column %s", in->table.def->schema, in->table.def->name,
-                        in->table.def->columns[i].name);
-            if (e->code == ERR_DATA)
-                (void)meta_refuse(in, e->text, NULL);
-            return -1;
-        }
+        if (type_decode_column(&in->types[i], p->wire[i], data, size, &p->arena, &row[i], e) != 0)
+            return page_undecodable(in, i, e);
     }
     return 0;
+}
+
+int
+page_decode(struct sqlserver *s, struct instance *in, int column, struct err *e)
+{
+    return page_decode_into(s, in, &in->page, column, e);
 }
 
 uint32_t

@@ -65,6 +65,17 @@ struct instance {
     size_t next;        /* row of page to give next */
     uint32_t page_rows; /* TOP of the next page */
     bool is_last_page;
+
+    /* Weir.MergeDeferredUpdates: the other half of each row of the page, NULL = it has none. */
+    const struct value **partner;
+    size_t partners;    /* room */
+    struct page halves; /* before images that lie outside of the page */
+
+    /* Weir.RereadUnavailable */
+    struct arena fresh;  /* values read from the table */
+    size_t fresh_upto;   /* rows of the page that were looked after */
+    uint32_t fresh_rows; /* rows to ask for at once */
+    bool is_unreadable;  /* the table lacks a column: not asked any more */
 };
 
 /* One row of cdc.lsn_time_mapping. */
@@ -132,6 +143,11 @@ void page_free(struct page *p);
 
 /* Decodes the current row's columns, the first at `column` of the result, into row n_rows. */
 int page_decode(struct sqlserver *s, struct instance *in, int column, struct err *e);
+int page_decode_into(struct sqlserver *s, struct instance *in, struct page *p, int column,
+                     struct err *e);
+
+/* A value that cannot be carried (e says why) suspends its table.  Returns -1. */
+int page_undecodable(struct instance *in, uint16_t column, struct err *e);
 
 /* How many rows the next page shall have, by the size of this one and a target in bytes. */
 uint32_t page_next_rows(const struct page *p, uint16_t n_columns, size_t target);

@@ -149,7 +149,11 @@ def resident(pid):
 def rows_in(p):
     status = json.loads(p.weirctl("status", p.task_file, "--json").stdout)
     capture = next(s for s in status["stages"] if s["name"] == "capture")
-    return capture["counters"]["rows_in"]["value"], capture
+    return counter(capture, "rows_in"), capture
+
+
+def counter(stage, name):
+    return stage.get("counters", {}).get(name, {"value": 0})["value"]  # none yet: it is starting
 
 
 def fill_huge(mssqld, rows):
@@ -180,7 +184,7 @@ def bench_rss():
             while not drain.is_done:
                 sizes.append(resident(p.capture.process.pid))
                 given, capture = rows_in(p)
-                skipped = max(skipped, capture["counters"]["skipped"]["value"])
+                skipped = max(skipped, counter(capture, "skipped"))
                 if given > HUGE / 5 and deaths < 3:
                     p.capture.kill()
                     p.capture.start()

@@ -75,3 +75,142 @@ def test_killed_inside_one_transaction(mssqld):
         assert positions == sorted(set(positions))
         assert len({c.transaction for c in changes}) == 1
         assert p.capture.stop() == 0
+
+
+def deferred_work(c, rows):
+    """One transaction of deferred updates that keep their key and of some that move it."""
+    source.execute(c, "BEGIN TRANSACTION")
+    source.execute(c, f"UPDATE dbo.t SET u = u + {10 * rows}, v = N'twice'")  # keys stay
+    source.execute(c, f"UPDATE dbo.t SET id = id + 1 WHERE id > {rows - 50}")  # keys move along a chain
+    source.execute(c, f"UPDATE dbo.t SET u = u + {10 * rows} WHERE id = 3")
+    source.execute(c, "UPDATE dbo.t SET v = N'plain' WHERE id = 4")
+    source.execute(c, "DELETE FROM dbo.t WHERE id = 5")
+    source.execute(c, "INSERT INTO dbo.t VALUES (5, 5, N'again')")  # two statements: no update
+    source.execute(c, f"UPDATE dbo.t SET u = u + {10 * rows} WHERE id < {rows // 2}")
+    source.execute(c, "COMMIT")
+
+
+def told(changes):
+    return [(c.operation, c.number, c.position, c.before, c.after) for c in changes]
+
+
+def fold(rows, changes):
+    """What a consumer has who applies changes by key, in order."""
+    state = dict(rows)
+    for c in changes:
+        if c.operation == "delete":
+            assert state.pop(c.before[0]) == c.before
+            continue
+        if c.operation == "update":
+            assert state[c.before[0]] == c.before and c.before[0] == c.after[0]
+        else:
+            assert c.after[0] not in state
+        state[c.after[0]] = c.after
+    return state
+
+
+def test_deferred_updates_become_updates(mssqld):
+    """Over page borders and deaths the merged stream is the same, event for event, and right."""
+    rows = 3000
+    make_database(mssqld, ["CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY, u int NOT NULL UNIQUE, "
+                           "v nvarchar(20))"])
+    rng = random.Random(SEED)
+    with source.connect(mssqld, "shop") as c:
+        for start in range(1, rows + 1, 500):
+            source.execute(c, "INSERT INTO dbo.t VALUES " + ", ".join(
+                f"({i}, {i}, N'once')" for i in range(start, start + 500)))
+        enable(c, "t")
+
+        def task():
+            return Pipeline(mssqld, None, database="shop", tables=("dbo.t",), migration="cdc",
+                            weir={"ChangeRingSize": "16MiB", "MergeDeferredUpdates": True})
+
+        with task() as calm, task() as p:
+            for q in (calm, p):
+                started(q)
+                q.capture.kill()
+            before = {str(i): [str(i), str(i), "once"] for i in range(1, rows + 1)}
+            deferred_work(c, rows)
+            calm.capture.start()
+            wait_until(lambda: changes_of(calm) and dump(calm)[-1].is_watermark, 30, "the end")
+            expected = changes_of(calm)
+            p.capture.build = ROOT / "build/test"
+            for _ in range(6):
+                die_at(p, "capture.published", rng.randint(1, 4))
+                assert p.capture.wait() == -9
+            assert 500 < len(changes_of(p)) < len(expected) - 500
+            p.capture.start()
+            changes = wait_for(p, len(expected))
+            assert told(changes) == told(expected)
+            now = {str(i): [str(i), str(u), v]
+                   for i, u, v in source.query(c, "SELECT id, u, v FROM dbo.t")}
+            assert fold(before, changes) == now
+            counts = {o: sum(x.operation == o for x in changes) for o in ("insert", "update", "delete")}
+            assert counts == {"insert": 51, "delete": 51, "update": rows + 2 + rows // 2 - 1}
+            numbers = [x.number for x in changes]
+            assert numbers == sorted(set(numbers))
+            assert calm.capture.stop() == 0 and p.capture.stop() == 0
+
+
+def test_deferred_updates_stay_as_they_are(mssqld):
+    """Without the setting the stream is what the change table is: deletes, then inserts."""
+    make_database(mssqld, ["CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY, u int NOT NULL UNIQUE)"], ["t"])
+    with Pipeline(mssqld, None, database="shop", tables=("dbo.t",), migration="cdc") as p:
+        started(p)
+        with source.connect(mssqld, "shop") as c:
+            source.execute(c, "INSERT INTO dbo.t VALUES (1, 1), (2, 2)")
+            source.execute(c, "UPDATE dbo.t SET u = u + 10")
+        assert [(x.operation, (x.after or x.before)) for x in wait_for(p, 6)[2:]] == [
+            ("delete", ["1", "1"]), ("delete", ["2", "2"]), ("insert", ["1", "11"]), ("insert", ["2", "12"])]
+        assert p.capture.stop() == 0
+
+
+LARGE = ("big", "blob", "old")
+
+
+def update_as_in_row(c, assignment, where="1 = 1", changed=()):
+    """An update whose second row holds no unchanged large value, as the log of a row that stores
+    them elsewhere: the test server writes them, so its rows are replaced."""
+    source.execute(c, f"UPDATE dbo.t SET {assignment} WHERE {where}")
+    small = "a, b, " + ", ".join(f"c{i}" for i in range(1, 19))
+    large = ", ".join(n if n in changed else "NULL" for n in LARGE)
+    latest = "[__$start_lsn] = (SELECT MAX(m.start_lsn) FROM cdc.lsn_time_mapping AS m)"
+    source.execute(c, "INSERT INTO cdc.dbo_t_CT SELECT [__$start_lsn], NULL, [__$seqval], [__$operation], "
+                      f"[__$update_mask], {small}, {large}, [__$command_id] + 1000 FROM cdc.dbo_t_CT "
+                      f"WHERE {latest}")
+    source.execute(c, f"DELETE FROM cdc.dbo_t_CT WHERE {latest} AND [__$command_id] < 1000")
+
+
+def test_values_the_log_left_out(mssqld):
+    """Unavailable is neither NULL nor lost: marked by default, read from the table when asked."""
+    columns = ", ".join(f"c{i} int" for i in range(1, 19))
+    make_database(mssqld, [f"CREATE TABLE dbo.t (a nvarchar(20) NOT NULL, b int NOT NULL, {columns}, "
+                           "big nvarchar(max), blob varbinary(max), old ntext, PRIMARY KEY (a, b))"], ["t"])
+    with source.connect(mssqld, "shop") as c, \
+            Pipeline(mssqld, None, database="shop", tables=("dbo.t",), migration="cdc") as marked, \
+            Pipeline(mssqld, None, database="shop", tables=("dbo.t",), migration="cdc",
+                     weir={"RereadUnavailable": True}) as p:
+        for q in (marked, p):
+            started(q)
+            q.capture.kill()
+        source.execute(c, "INSERT INTO dbo.t (a, b, big, blob, old) VALUES " + ", ".join(
+            f"(N'k''{i}', {i}, N'text {i}', 0x{i:04X}, N'old')" for i in range(1, 101)))
+        update_as_in_row(c, "c18 = 7")
+        update_as_in_row(c, "big = NULL", "b = 2", ["big"])  # a real NULL
+        update_as_in_row(c, "big = N'newer'", "b = 3", ["big"])
+        update_as_in_row(c, "big = N'newest'", "b = 3", ["big"])
+        source.execute(c, "DELETE FROM dbo.t WHERE b = 4")
+        for q in (marked, p):
+            q.capture.start()
+        log, fresh = wait_for(marked, 204)[100:], wait_for(p, 204)[100:]
+        assert [told([x])[0][:3] for x in log] == [told([x])[0][:3] for x in fresh]
+        assert all(x.after[-3:] == ["?", "?", "?"] for x in log[:100])
+        assert [x.after[-3:] for x in fresh[:100]] == [
+            [None if i == 2 else "newest" if i == 3 else f"text {i}", f"{i:04x}", "old"] if i != 4
+            else ["?", "?", "?"] for i in range(1, 101)]
+        assert log[100].after[-3:] == [None, "?", "?"]
+        assert fresh[100].after[-3:] == [None, "0002", "old"]
+        assert log[101].after[-3:] == ["newer", "?", "?"]
+        assert fresh[101].after[-3:] == ["newer", "0003", "old"]
+        assert all(x.before[-3:] == ["?", "?", "?"] for x in fresh[:100])  # only the log had them
+        assert marked.capture.stop() == 0 and p.capture.stop() == 0
