@@ -285,13 +285,21 @@ settle_tables(struct capture *c, struct err *e)
 /* ---- one connection's life ---- */
 
 static int
+connect_failed(const struct task *task, struct err *e)
+{
+    if (task->source.server_name[0] == '\0')
+        return err_context(e, "source of secret %s", task->source.secret_id);
+    return err_context(e, "source %s:%u", task->source.server_name, task->source.port);
+}
+
+static int
 session(struct capture *c, struct err *e)
 {
     struct source_identity identity;
 
     output_state(c->output, STATE_WAIT_SOURCE);
     if (c->engine->connect(c->source, &identity, e) != 0)
-        return err_context(e, "source %s:%u", c->task->source.server_name, c->task->source.port);
+        return connect_failed(c->task, e);
     if (c->state.is_new)
         c->state.identity = identity;
     else if (check_identity(&c->state.identity, &identity, e) != 0)

@@ -190,6 +190,62 @@ check_lobs(struct task_loader *l, const struct place *root)
                      "and SupportLobs false leaves large values out");
 }
 
+static void
+complain_needed(struct task_loader *l, const struct place *source, const char *name)
+{
+    const struct setting *s = settings_find("SourceEndpoint", name);
+
+    doc_complain(&l->doc, source, "%s is missing (%s)", name, s->help);
+}
+
+/* Absent or empty; what has a wrong form is complained about already. */
+static bool
+is_absent(const json_t *object, const char *name)
+{
+    const json_t *v = json_object_get(object, name);
+
+    return v == NULL || (json_is_string(v) && json_string_length(v) == 0);
+}
+
+/* Who logs in where: each part once. */
+static void
+check_login(struct task_loader *l, const struct place *root)
+{
+    const struct place source = {.up = root, .key = "SourceEndpoint"};
+    const struct place settings = {.up = &source, .key = "MicrosoftSQLServerSettings"};
+    const struct place secret = {.up = &settings, .key = "SecretsManagerSecretId"};
+    const struct place role = {.up = &settings, .key = "SecretsManagerAccessRoleArn"};
+    const struct place method = {.up = &settings, .key = "AuthenticationMethod"};
+    const struct source_endpoint *ep = &l->task->source;
+    const json_t *object = json_object_get(l->doc.root, "SourceEndpoint");
+    bool is_kerberos = ep->authentication == AUTHENTICATION_KERBEROS;
+    bool has_secret = ep->secret_id[0] != '\0';
+    bool has_password = !is_absent(object, "Password");
+    bool has_user = !is_absent(object, "Username");
+
+    if (!json_is_object(object))
+        return; /* complained about as a whole */
+    if (is_absent(object, "ServerName") && !has_secret)
+        complain_needed(l, &source, "ServerName");
+    if (is_kerberos) {
+        if (has_password || has_secret || has_user)
+            doc_complain(
+                &l->doc, &method,
+                "is kerberos, which needs no Username, Password or secret; leave them out");
+        return;
+    }
+    if (has_secret && (has_password || has_user))
+        doc_complain(
+            &l->doc, &secret,
+            "holds user name and password; leave out SourceEndpoint.Username and Password");
+    if (!has_secret && !has_password)
+        complain_needed(l, &source, "Password");
+    if (!has_secret && !has_user && ep->password.kind != SECRET_MANAGER)
+        complain_needed(l, &source, "Username");
+    if (ep->secret_role_arn[0] != '\0' && !has_secret && ep->password.kind != SECRET_MANAGER)
+        doc_complain(&l->doc, &role, "is given, but no secret to read with it");
+}
+
 static bool
 is_loopback(const char *server)
 {
@@ -273,7 +329,9 @@ load(const char *path, size_t max, struct task **out, struct task_loader *l, str
     task_bounds_check(&l->doc, l->task, &root);
     check_weir(l, &root);
     check_lobs(l, &root);
+    check_login(l, &root);
     check_secrecy(l, &root);
+    l->task->source.aws_region = doc_strdup(l->task->target.region);
     if (l->doc.n_complaints > 0) {
         size_t more = l->doc.n_complaints + l->doc.n_dropped - 1;
 
@@ -340,6 +398,7 @@ task_free(struct task **task)
     if (t->source.password.value != NULL)
         explicit_bzero(t->source.password.value, strlen(t->source.password.value));
     free(t->source.password.value);
+    free(t->source.aws_region);
     for (size_t i = 0; i < t->n_selections; i++) {
         free(t->selections[i].rule_id);
         free(t->selections[i].rule_name);

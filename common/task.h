@@ -27,6 +27,7 @@ enum message_format { FORMAT_JSON, FORMAT_JSON_UNFORMATTED };
 enum ordering { ORDERING_KEY, ORDERING_ROW, ORDERING_FINAL };
 enum packing { PACKING_NONE, PACKING_LINES, PACKING_KPL };
 enum refused_record { REFUSED_STOP, REFUSED_DEAD_LETTER };
+enum authentication { AUTHENTICATION_PASSWORD, AUTHENTICATION_KERBEROS };
 enum secret_kind { SECRET_NONE, SECRET_TEXT, SECRET_FILE, SECRET_ENV, SECRET_MANAGER };
 
 /* Where a password is to be had; the password itself is never part of the task. */
@@ -42,6 +43,11 @@ struct source_endpoint {
     char *database_name;
     char *username;
     struct secret password;
+    enum authentication authentication;
+    char *service_principal; /* Kerberos: "" = MSSQLSvc/ServerName:Port */
+    char *secret_id;         /* in AWS Secrets Manager: user, password, perhaps host; "" = none */
+    char *secret_role_arn;   /* assumed to read secrets; "" = none */
+    char *aws_region;        /* that of the target, for secrets without one of their own */
     enum ssl_mode ssl_mode;
     char *ssl_ca_file;     /* PEM; for verify-ca and verify-full; "" = the system's */
     bool read_only_intent; /* MicrosoftSQLServerSettings.ApplicationIntent */
@@ -157,8 +163,8 @@ task_load_order(const struct task *t, const char *schema, const char *table, boo
 
 /*
  * Reads the secret into a fresh buffer (NUL-terminated); secret_wipe() clears and frees it.
- * ERR_CONFIG with the file or variable named, also when it is missing; SECRET_MANAGER is refused with a clear message
- * until it is implemented.
+ * ERR_CONFIG with the file or variable named, also when it is missing.  SECRET_MANAGER is not read
+ * here (it needs AWS): capture/login.h does that.
  */
 int secret_read(const struct secret *s, const char *what, char **out, struct err *e);
 void secret_wipe(char **text);

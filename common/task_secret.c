@@ -112,11 +112,8 @@ secret_read(const struct secret *s, const char *what, char **out, struct err *e)
         *out = doc_strdup(text);
         return 0;
     case SECRET_MANAGER:
-        err_set(e, ERR_CONFIG,
-                "%s: reading the secret %s from AWS Secrets Manager is not "
-                "implemented yet",
-                what, s->value);
-        return err_hint(e, "give the password as {\"File\": path} or {\"Env\": variable}");
+        return err_set(e, ERR_CONFIG, "%s: the secret %s is read by weir-capture only", what,
+                       s->value);
     case SECRET_NONE:
     default:
         return err_set(e, ERR_CONFIG, "%s: no password is given", what);

@@ -65,14 +65,17 @@ check_connection(struct check *c, bool *connected)
 {
     const struct source_endpoint *ep = &c->s->config.task->source;
     struct source_identity identity;
+    const struct db_peer *peer;
     struct err why = ERR_INIT;
 
     *connected = false;
     if (sqlserver_engine.connect(&c->s->base, &identity, &why) != 0)
         return add_error(c, &why);
     *connected = true;
-    if (add(c, SOURCE_OK, "", "connected to %s:%u, server %s, database %s, as %s", ep->server_name,
-            ep->port, identity.server, identity.database, ep->username) != 0)
+    peer = db_peer(c->s->db);
+    if (add(c, SOURCE_OK, "", "connected to %s:%u, server %s, database %s, as %s", peer->host,
+            peer->port, identity.server, identity.database,
+            peer->user[0] != '\0' ? peer->user : "Kerberos says") != 0)
         return -1;
     if (ep->ssl_mode == SSL_NONE)
         return add(c, SOURCE_WARNING,

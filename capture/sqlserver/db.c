@@ -79,6 +79,12 @@ db_close(struct db **d)
     *d = NULL;
 }
 
+const struct db_peer *
+db_peer(const struct db *d)
+{
+    return &d->peer;
+}
+
 /* ---- statements ---- */
 
 /* A firewall may have forgotten the connection, a server may have ended it, while nobody looked. */

@@ -43,6 +43,14 @@ struct db_config {
 int db_open(const struct db_config *config, struct db **out, struct err *e);
 void db_close(struct db **d);
 
+/* As whom the connection logged in, and where: what the task or its secret said. */
+struct db_peer {
+    char user[129]; /* "" with Kerberos */
+    char host[256];
+    uint16_t port;
+};
+const struct db_peer *db_peer(const struct db *d);
+
 /* Sends a batch.  What an earlier batch left unread is dropped. */
 int db_exec(struct db *d, const char *sql, struct err *e);
 

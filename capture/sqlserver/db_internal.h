@@ -22,7 +22,8 @@ struct db {
     void *beat_arg;
     struct db_watch watch;
     int64_t used_ns; /* when the last batch ended, as far as it was read */
-    bool is_busy;    /* a batch is not read to its end */
+    struct db_peer peer;
+    bool is_busy; /* a batch is not read to its end */
 };
 
 bool db_is_stopped(const struct db *d);

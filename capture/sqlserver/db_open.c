@@ -6,6 +6,7 @@
  * called off.  One that does not come back even so is left to itself and closes what it has got
  * when it does.
  */
+#include "capture/login.h"
 #include "capture/sqlserver/db_conf.h"
 #include "capture/sqlserver/db_internal.h"
 #include "capture/sqlserver/db_reach.h"
@@ -30,6 +31,7 @@
 #define PACKET_SIZE_ENCRYPTED 16383 /* the server's limit under TLS */
 #define HOST_MAX              256
 #define CALL_OFF_NS           (2 * NS_PER_S) /* an opener that was called off ends within one */
+#define LOGIN_FAILED          18456 /* name or password; also a login that is just being made */
 #define LEFT_ALONE_MAX        8
 
 /* A peer that vanished is noticed within half a minute, in a wait and between two of them. */
@@ -218,7 +220,7 @@ opener(void *arg)
 /* ---- the caller ---- */
 
 static LOGINREC *
-make_login(const struct db_config *config, const char *password)
+make_login(const struct db_config *config, const struct source_login *who)
 {
     const struct source_endpoint *ep = config->endpoint;
     bool is_encrypted = ep->ssl_mode != SSL_NONE;
@@ -226,8 +228,16 @@ make_login(const struct db_config *config, const char *password)
 
     if (login == NULL)
         return NULL;
-    DBSETLUSER(login, ep->username);
-    DBSETLPWD(login, password);
+    if (who->password != NULL) {
+        DBSETLUSER(login, who->user);
+        DBSETLPWD(login, who->password);
+    } else {
+        /* No user: DB-Library asks Kerberos for a ticket. */
+        DBSETLNETWORKAUTH(login, 1);
+        DBSETLMUTUALAUTH(login, 1);
+        if (ep->service_principal[0] != '\0')
+            DBSETLSERVERPRINCIPAL(login, ep->service_principal);
+    }
     DBSETLAPP(login, config->application);
     DBSETLCHARSET(login, "UTF-8");
     DBSETLDBNAME(login, ep->database_name);
@@ -239,7 +249,7 @@ make_login(const struct db_config *config, const char *password)
 }
 
 static struct opening *
-opening_new(const struct db_config *config, const char *password, struct err *e)
+opening_new(const struct db_config *config, const struct source_login *who, struct err *e)
 {
     const struct source_endpoint *ep = config->endpoint;
     struct opening *o = calloc(1, sizeof(*o));
@@ -251,9 +261,9 @@ opening_new(const struct db_config *config, const char *password, struct err *e)
     CHECK(pthread_mutex_init(&o->lock, NULL) == 0);
     o->timeout_s = ep->login_timeout_s;
     o->end_ns = clock_mono_ns() + (int64_t)ep->login_timeout_s * NS_PER_S;
-    o->port = ep->port;
-    (void)snprintf(o->host, sizeof(o->host), "%s", ep->server_name);
-    o->login = make_login(config, password);
+    o->port = who->port;
+    (void)snprintf(o->host, sizeof(o->host), "%s", who->host);
+    o->login = make_login(config, who);
     o->done_fd = eventfd(0, EFD_CLOEXEC);
     o->stop_fd = config->stop_fd >= 0 ? fcntl(config->stop_fd, F_DUPFD_CLOEXEC, 3) : -1;
     if (o->login != NULL && o->done_fd >= 0 && (o->stop_fd >= 0) == (config->stop_fd >= 0))
@@ -416,33 +426,57 @@ set_socket_options(int fd)
 }
 
 static int
-connect_process(struct db *d, const struct db_config *config, struct err *e)
+connect_as(struct db *d, const struct db_config *config, const struct source_login *who,
+           struct err *e)
 {
     const struct source_endpoint *ep = config->endpoint;
     struct opening *o;
-    char *password = NULL;
     int rc;
 
-    if (secret_read(&ep->password, "SourceEndpoint.Password", &password, e) != 0) {
-        if (e->code == ERR_NOT_FOUND)
-            e->code = ERR_CONFIG; /* a file that is not there is not worth waiting for */
+    if (db_conf_acquire(config->private_directory, ep, who->host, who->port, e) != 0)
         return -1;
-    }
-    if (db_conf_acquire(config->private_directory, ep, ep->server_name, ep->port, e) != 0) {
-        secret_wipe(&password);
-        return -1;
-    }
-    o = opening_new(config, password, e);
-    secret_wipe(&password);
+    o = opening_new(config, who, e);
     rc = o == NULL ? -1 : run_opening(d, config, o, e);
     /* An opener left alone has read the file long ago. */
     db_conf_release();
-    if (rc != 0)
+    return rc;
+}
+
+/* A password that is being changed may be refused before, or after, its source says so. */
+static int
+log_in(struct db *d, const struct db_config *config, struct err *e)
+{
+    const struct source_login_wait wait = {config->stop_fd, config->beat, config->beat_arg};
+    struct source_login who;
+    int rc;
+
+    if (source_login_read(config->endpoint, &wait, &who, e) != 0)
+        return -1;
+    rc = connect_as(d, config, &who, e);
+    if (rc != 0 && e->sys == LOGIN_FAILED &&
+        source_login_other(config->endpoint, &wait, &who) == 1) {
+        err_clear(e);
+        rc = connect_as(d, config, &who, e);
+    }
+    if (rc == 0) {
+        d->peer.port = who.port;
+        (void)snprintf(d->peer.user, sizeof(d->peer.user), "%s", who.user);
+        (void)snprintf(d->peer.host, sizeof(d->peer.host), "%s", who.host);
+    }
+    source_login_wipe(&who);
+    return rc;
+}
+
+static int
+connect_process(struct db *d, const struct db_config *config, struct err *e)
+{
+    if (log_in(d, config, e) != 0)
         return -1;
     dbsetuserdata(d->proc, (BYTE *)d);
     dbsetinterrupt(d->proc, db_on_wait, db_on_interrupt);
     set_socket_options(dbiordesc(d->proc));
-    return db_watch_begin(&d->watch, dbiordesc(d->proc), d->stop_fd, ep->query_timeout_s, e);
+    return db_watch_begin(&d->watch, dbiordesc(d->proc), d->stop_fd,
+                          config->endpoint->query_timeout_s, e);
 }
 
 /* A login without rights on the database may land in another one. */
@@ -462,7 +496,7 @@ check_database(struct db *d, struct err *e)
         err_set(e, ERR_LOGIN, "the login landed in database '%s' instead of '%s'", name,
                 d->endpoint->database_name);
         return err_hint(e, "check SourceEndpoint.DatabaseName and that %s may use it",
-                        d->endpoint->username);
+                        d->peer.user[0] != '\0' ? d->peer.user : "the login");
     }
     return 0;
 }

@@ -1,8 +1,8 @@
 #include "common/aws/credentials.h"
 
+#include "common/aws/profile.h"
 #include "common/err.h"
 #include "common/log.h"
-#include "common/aws/profile.h"
 
 #include <openssl/crypto.h>
 #include <pwd.h>

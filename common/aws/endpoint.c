@@ -1,5 +1,6 @@
 #include "common/aws/endpoint.h"
 
+#include "common/aws/profile.h"
 #include "common/err.h"
 
 #include <ctype.h>
@@ -81,9 +82,9 @@ aws_stream_arn_parse(const char *arn, struct aws_stream_arn *out, struct err *e)
 }
 
 static const char *
-environment_url(const char **source)
+environment_url(const char *variable, const char **source)
 {
-    static const char *const names[] = {"AWS_ENDPOINT_URL_KINESIS", "AWS_ENDPOINT_URL"};
+    const char *const names[] = {variable, "AWS_ENDPOINT_URL"};
     const char *ignore = getenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS");
 
     if (ignore != NULL && strcasecmp(ignore, "true") == 0)
@@ -165,21 +166,29 @@ parse_url(const char *url, struct aws_endpoint *out)
 }
 
 static int
-regional(const struct aws_stream_arn *arn, struct aws_endpoint *out, struct err *e)
+regional(const char *service, const char *partition, const char *region, struct aws_endpoint *out,
+         struct err *e)
 {
     for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
-        if (strcmp(arn->partition, suffixes[i].partition) != 0)
+        if (strcmp(partition, suffixes[i].partition) != 0)
             continue;
         out->source = "region";
         out->is_tls = true;
-        (void)snprintf(out->host, sizeof(out->host), "kinesis.%s.%s", arn->region,
+        (void)snprintf(out->host, sizeof(out->host), "%s.%s.%s", service, region,
                        suffixes[i].suffix);
         (void)snprintf(out->url, sizeof(out->url), "https://%s/", out->host);
         return 0;
     }
-    err_set(e, ERR_CONFIG, "%.300s: no endpoint is known for the partition \"%s\"", arn->text,
-            arn->partition);
-    return err_hint(e, "set AWS_ENDPOINT_URL_KINESIS, or Weir.EndpointUrl");
+    return err_set(e, ERR_CONFIG, "no endpoint is known for the partition \"%s\"", partition);
+}
+
+static int
+from_url(const char *url, struct aws_endpoint *out, struct err *e)
+{
+    if (parse_url(url, out))
+        return 0;
+    err_set(e, ERR_CONFIG, "%s: \"%.300s\" is not the URL of an endpoint", out->source, url);
+    return err_hint(e, "give http:// or https://, a host and, if need be, a port; nothing else");
 }
 
 int
@@ -190,11 +199,91 @@ aws_endpoint_resolve(const struct aws_stream_arn *arn, const char *configured,
 
     *out = (struct aws_endpoint){.source = "Weir.EndpointUrl"};
     if (*url == '\0')
-        url = environment_url(&out->source);
-    if (url == NULL)
-        return regional(arn, out, e);
-    if (parse_url(url, out))
+        url = environment_url("AWS_ENDPOINT_URL_KINESIS", &out->source);
+    if (url != NULL)
+        return from_url(url, out, e);
+    if (regional("kinesis", arn->partition, arn->region, out, e) == 0)
         return 0;
-    err_set(e, ERR_CONFIG, "%s: \"%.300s\" is not the URL of an endpoint", out->source, url);
-    return err_hint(e, "give http:// or https://, a host and, if need be, a port; nothing else");
+    err_context(e, "%.300s", arn->text);
+    return err_hint(e, "set AWS_ENDPOINT_URL_KINESIS, or Weir.EndpointUrl");
+}
+
+/* ---- services by region ---- */
+
+/* Each partition's regions begin alike. */
+static const char *
+partition_of(const char *region)
+{
+    if (strncmp(region, "cn-", 3) == 0)
+        return "aws-cn";
+    if (strncmp(region, "us-gov-", 7) == 0)
+        return "aws-us-gov";
+    if (strncmp(region, "eusc-", 5) == 0)
+        return "aws-eusc";
+    return "aws";
+}
+
+int
+aws_service_endpoint(const struct aws_service *service, const char *region,
+                     struct aws_endpoint *out, struct err *e)
+{
+    const char *url;
+
+    *out = (struct aws_endpoint){.source = service->variable};
+    url = environment_url(service->variable, &out->source);
+    if (url != NULL)
+        return from_url(url, out, e);
+    return regional(service->name, partition_of(region), region, out, e);
+}
+
+static bool
+region_of_arn(const char *arn, char out[AWS_REGION_SIZE])
+{
+    const char *at = arn;
+    char part[AWS_REGION_SIZE];
+
+    return take_part(&at, ':', part, sizeof(part)) && strcmp(part, "arn") == 0 &&
+           take_part(&at, ':', part, sizeof(part)) && take_part(&at, ':', part, sizeof(part)) &&
+           take_part(&at, ':', out, AWS_REGION_SIZE);
+}
+
+static bool
+region_of_profile(char out[AWS_REGION_SIZE])
+{
+    const char *profile = getenv("AWS_PROFILE");
+    const char *file = getenv("AWS_CONFIG_FILE");
+    const char *home = getenv("HOME");
+    struct profile_key key = {.key = "region", .value = out, .size = AWS_REGION_SIZE};
+    char path[4096];
+
+    if (file == NULL || *file == '\0') {
+        if (home == NULL ||
+            (size_t)snprintf(path, sizeof(path), "%s/.aws/config", home) >= sizeof(path))
+            return false;
+        file = path;
+    }
+    if (profile == NULL || *profile == '\0')
+        profile = "default";
+    return profile_read(file, PROFILE_CONFIG, profile, &key, 1, NULL) == 1 && key.found;
+}
+
+int
+aws_region_find(const char *arn, const char *fallback, char out[AWS_REGION_SIZE], struct err *e)
+{
+    const char *const variables[] = {"AWS_REGION", "AWS_DEFAULT_REGION"};
+    const char *found = NULL;
+
+    if (!region_of_arn(arn, out)) {
+        for (size_t i = 0; i < 2 && (found == NULL || *found == '\0'); i++)
+            found = getenv(variables[i]);
+        if ((found == NULL || *found == '\0') && !region_of_profile(out))
+            found = fallback;
+        if (found != NULL && *found != '\0')
+            (void)snprintf(out, AWS_REGION_SIZE, "%s", found);
+        else if (found != NULL)
+            return err_set(e, ERR_CONFIG, "no AWS region is given: set AWS_REGION");
+    }
+    if (*out != '\0' && is_made_of(out, "-"))
+        return 0;
+    return err_set(e, ERR_CONFIG, "\"%.60s\" is not the name of an AWS region", out);
 }

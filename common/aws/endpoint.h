@@ -1,5 +1,5 @@
 /*
- * endpoint - from a stream's ARN to the region to sign for and the URL to call.
+ * endpoint - from an ARN, or the environment, to the region to sign for and the URL to call.
  *
  * Blocking and allocation: never.
  */
@@ -10,11 +10,13 @@
 
 struct err;
 
+#define AWS_REGION_SIZE 64
+
 /* arn:PARTITION:kinesis:REGION:ACCOUNT:stream/NAME */
 struct aws_stream_arn {
     char text[2049];
     char partition[32];
-    char region[64];
+    char region[AWS_REGION_SIZE];
     char account[13];
     char name[129];
 };
@@ -36,5 +38,23 @@ int aws_stream_arn_parse(const char *arn, struct aws_stream_arn *out, struct err
  */
 int aws_endpoint_resolve(const struct aws_stream_arn *arn, const char *configured,
                          struct aws_endpoint *out, struct err *e);
+
+/* A service by its name in host names and signatures, and the variable that moves it elsewhere. */
+struct aws_service {
+    const char *name;     /* "secretsmanager" */
+    const char *variable; /* "AWS_ENDPOINT_URL_SECRETS_MANAGER" */
+};
+
+/* The same for a service without settings of its own: its variable, AWS_ENDPOINT_URL, region. */
+int aws_service_endpoint(const struct aws_service *service, const char *region,
+                         struct aws_endpoint *out, struct err *e);
+
+/*
+ * The region of anything's ARN ("arn:PARTITION:SERVICE:REGION:..."), else AWS_REGION,
+ * AWS_DEFAULT_REGION, the profile's region in ~/.aws/config, else fallback.  ERR_CONFIG when it
+ * is no region's name, or none is found.
+ */
+int
+aws_region_find(const char *arn, const char *fallback, char out[AWS_REGION_SIZE], struct err *e);
 
 #endif

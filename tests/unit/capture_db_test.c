@@ -40,6 +40,10 @@ setup(void)
                                         .password = {.kind = SECRET_TEXT, .value = password},
                                         .ssl_mode = SSL_NONE,
                                         .ssl_ca_file = none,
+                                        .service_principal = none,
+                                        .secret_id = none,
+                                        .secret_role_arn = none,
+                                        .aws_region = none,
                                         .login_timeout_s = 5,
                                         .query_timeout_s = 20};
 }

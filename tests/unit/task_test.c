@@ -147,7 +147,7 @@ static const struct refusal refusals[] = {
      "and then the other)\n"},
     {"    \"ServerName\": \"127.0.0.1\",\n", "",
      "task.json:4: $.SourceEndpoint: ServerName is missing (host name or address of the database "
-     "server)\n"},
+     "server; may stand in the secret of SecretsManagerSecretId instead)\n"},
     {"\"TargetEndpoint\": {\n    \"EngineName\": \"kinesis\",\n    \"KinesisSettings\": {\n"
      "      \"StreamArn\": \"arn:aws:kinesis:us-east-1:123456789012:stream/s\"\n    }\n  },\n",
      "", "task.json:1: $: TargetEndpoint is missing\n"},
@@ -299,6 +299,21 @@ static const struct refusal refusals[] = {
     {"\"full-load-and-cdc\"", "\"cdc\", \"CdcStopPosition\": \"2026-03-05T08:00:00\"",
      "task.json:3: $.CdcStopPosition: found the text \"2026-03-05T08:00:00\", which is a time; say "
      "which one: commit_time:... or server_time:...\n"},
+    /* who logs in where */
+    {"\"Password\": ",
+     "\"MicrosoftSQLServerSettings\": {\"SecretsManagerSecretId\": \"s\"}, "
+     "\"Password\": ",
+     "task.json:9: $.SourceEndpoint.MicrosoftSQLServerSettings.SecretsManagerSecretId: holds user "
+     "name and password; leave out SourceEndpoint.Username and Password\n"},
+    {"\"Password\": ",
+     "\"MicrosoftSQLServerSettings\": {\"AuthenticationMethod\": \"kerberos\"}, "
+     "\"Password\": ",
+     "task.json:9: $.SourceEndpoint.MicrosoftSQLServerSettings.AuthenticationMethod: is kerberos, "
+     "which needs no Username, Password or secret; leave them out\n"},
+    {"\"Password\": ",
+     "\"MicrosoftSQLServerSettings\": {\"SecretsManagerAccessRoleArn\": \"arn:x\"}, \"Password\": ",
+     "task.json:9: $.SourceEndpoint.MicrosoftSQLServerSettings.SecretsManagerAccessRoleArn: is "
+     "given, but no secret to read with it\n"},
 
     /* documents inside strings */
     {"\"ReplicationTaskSettings\": {}",
@@ -954,8 +969,7 @@ START_TEST(test_secrets)
                   "the password: the environment variable WEIR_TEST_NOTHING is not set");
     expect_secret(SECRET_NONE, "", NULL, "the password: no password is given");
     expect_secret(SECRET_MANAGER, "prod/db", NULL,
-                  "the password: reading the secret prod/db from AWS Secrets Manager is not "
-                  "implemented yet");
+                  "the password: the secret prod/db is read by weir-capture only");
     expect_secret(SECRET_FILE, "password", NULL,
                   "the password: open password: No such file or directory");
     write_file("password", " with blanks \r\n", 0640);
