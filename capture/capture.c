@@ -409,6 +409,18 @@ prepare(struct capture *c, struct err *e)
     return c->engine->open(&config, &c->source, e);
 }
 
+static int
+run_task(struct capture *c, struct err *e)
+{
+    bool has_ended = false;
+
+    if (stop_look_back(c, &has_ended, e) != 0)
+        return -1;
+    if (has_ended)
+        return 0;
+    return prepare(c, e) != 0 ? -1 : run_sessions(c, e);
+}
+
 int
 capture_run(struct stage *stage, struct err *e)
 {
@@ -423,14 +435,14 @@ capture_run(struct stage *stage, struct err *e)
     c->task = stage->task;
     c->state.next_chunk = 1;
     c->start = stage->task->start;
+    c->stop = stage->task->stop;
     c->backoff = (struct stage_backoff){.base_ms = BACKOFF_BASE_MS, .cap_ms = BACKOFF_CAP_MS};
     follow_init(c);
     c->engine = source_engine_find(c->task->source.engine_name);
     if (c->engine == NULL)
         err_set(e, ERR_CONFIG, "no source engine is named '%s'", c->task->source.engine_name);
-    else if (file_lock(topology_state_file(c->task, LOCK_FILE, path), &lock, e) == 0 &&
-             prepare(c, e) == 0)
-        rc = run_sessions(c, e);
+    else if (file_lock(topology_state_file(c->task, LOCK_FILE, path), &lock, e) == 0)
+        rc = run_task(c, e);
     if (rc != 0 && e->code == ERR_STOPPED)
         rc = 0;
     if (c->source != NULL)

@@ -48,6 +48,8 @@ struct capture {
     struct output *output;
     struct state state;
     struct start_bound start; /* where a first start begins */
+    struct stop_bound stop;   /* where the task ends; STOP_NONE once it was told to go on */
+    bool stop_reached;        /* everything up to the stop was given */
     struct member **members;
     size_t n_members;
     struct announcement *announcements; /* by position */
@@ -110,6 +112,23 @@ int start_plan(struct capture *c, struct source_table *const *tables, size_t n, 
 
 /* Says that everything up to the join is given; does nothing when a load said so. */
 int start_begin(struct capture *c, struct err *e);
+
+/* ---- stop.c ---- */
+
+/* True when a change at this position, committed then, lies behind the stop: it must not go out. */
+bool stop_lies_before(struct capture *c, const struct position *position, int64_t commit_real_ns);
+
+/* The same for a place up to which everything was given. */
+void stop_note_complete(struct capture *c, const struct position *position, int64_t commit_real_ns);
+
+/* Once the stop is reached: waits until all is acknowledged, writes down that the task has ended. */
+int stop_end(struct capture *c, struct err *e);
+
+/* At a start: has the task ended at the stop it still has? */
+int stop_look_back(struct capture *c, bool *has_ended, struct err *e);
+
+/* Lets a task that has ended go on behind its stop, from its next start on. */
+int stop_pass(struct capture *c, struct err *e);
 
 /* ---- load.c ---- */
 

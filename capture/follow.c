@@ -42,6 +42,8 @@ on_change(void *arg, struct source_table *t, struct event *ev, struct err *e)
 
     if (stage_stopping(c->stage))
         return err_set(e, ERR_STOPPED, "stopped between two changes");
+    if (stop_lies_before(c, &ev->position, ev->commit_real_ns))
+        return err_set(e, ERR_STOPPED, "the stop position lies before this change");
     if (c->n_announcements > 0 && tables_announce_due(c, &ev->position, e) != 0)
         return -1;
     ev->table_id = t->def->id;
@@ -77,7 +79,10 @@ on_complete(void *arg, const struct position *position, int64_t commit_real_ns,
                    &(struct stats_position){.position = *position,
                                             .commit_real_ns = commit_real_ns,
                                             .seen_mono_ns = clock_mono_ns()});
-    return output_watermark(c->output, position, commit_real_ns, e);
+    if (output_watermark(c->output, position, commit_real_ns, e) != 0)
+        return -1;
+    stop_note_complete(c, position, commit_real_ns);
+    return 0;
 }
 
 /* A table that was not there when the task began, or a changed definition. */
@@ -158,8 +163,10 @@ follow_run(struct capture *c, struct err *e)
             return err_set(e, ERR_STOPPED, "stopped");
         stats_add(c->stage->stats, STAT_POLLS, 1);
         stats_add(c->stage->stats, STAT_LOOPS, 1);
-        if (c->engine->follow(c->source, &from, &c->sink, &status, e) != 0)
+        if (c->engine->follow(c->source, &from, &c->sink, &status, e) != 0 && !c->stop_reached)
             return -1;
+        if (c->stop_reached)
+            return stop_end(c, e);
         stage_backoff_reset(&c->backoff);
         stats_set(c->stage->stats, STAT_LAG_NS, status.lag_ns > 0 ? (uint64_t)status.lag_ns : 0);
         if (output_beat(c->output, e) != 0)

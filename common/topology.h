@@ -13,6 +13,7 @@
  *   <runtime>/stats.capture, stats.encoder.<e>, stats.shipper.<s>
  *   <state>/checkpoint.<g>.<s>.json      shipper s
  *   <state>/catalog/, <state>/capture.json
+ *   <state>/ended.json                   where the task ended by itself
  */
 #ifndef WEIR_TOPOLOGY_H
 #define WEIR_TOPOLOGY_H

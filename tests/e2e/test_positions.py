@@ -2,6 +2,7 @@
 
 import datetime
 import os
+import threading
 import time
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 import source
 from pipeline import Pipeline, wait_until
 from servers import Mssqld
+from stream import StreamReader
 from test_capture import dump, enable, make_database
 
 CHANGES = ("load", "insert", "update", "delete")
@@ -205,3 +207,131 @@ def test_transaction_begun_before_the_start_is_delivered(shop):
         wait_until(lambda: 101 in ids(p), 20, "the changes")
         assert [i for i in ids(p) if i >= 100] == [100, 101]
         assert 6 not in ids(p)
+
+
+# ---- stops -----------------------------------------------------------------------------
+
+
+def task_with_stream(server, kinesisd, stop=None, **more):
+    p = Pipeline(server, kinesisd, database="shop", tables=("dbo.a",), **more)
+    if stop is not None:
+        p.task["CdcStopPosition"] = stop
+        p.write_task()
+    return p
+
+
+def stream_ids(reader):
+    reader.poll()
+    return [r.data["id"] for r in reader.records if r.is_data]
+
+
+def keep_inserting(server, stop, first, failures):
+    try:
+        with source.connect(server, "shop") as c:
+            key = first
+            while not stop.is_set():
+                put(c, "a", key)
+                key += 1
+    except Exception as e:  # told by the test's own thread
+        failures.append(e)
+
+
+@pytest.fixture
+def idle_shop():
+    """One table, one row; the log goes on by itself while nothing changes."""
+    with Mssqld(options=["--dummy-row-ms", "300"]) as server:
+        make_database(server, [TABLE.format("a")], ["a"])
+        with source.connect(server, "shop") as c:
+            put(c, "a", 1)
+        yield server
+
+
+@pytest.mark.parametrize("kind", ["commit_time", "server_time", "LSN"])
+def test_stop_under_load_is_exact(idle_shop, kinesisd, kind):
+    """All that is committed up to the stop is delivered, nothing behind it; and then it has ended."""
+    over = threading.Event()
+    failures = []
+    with source.connect(idle_shop, "shop") as c:
+        moment = source.query(c, "SELECT SYSUTCDATETIME()")[0][0] + datetime.timedelta(seconds=1)
+        text = f"{kind}:{iso(moment)}"
+        if kind == "LSN":
+            for key in range(2, 40):
+                put(c, "a", key)
+            text = lsn_of(c, "a", 30)
+        writer = threading.Thread(target=keep_inserting, args=(idle_shop, over, 1000, failures))
+        with task_with_stream(idle_shop, kinesisd, text, migration="cdc", encoders=2,
+                              shippers=2) as p:
+            p.task["CdcStartPosition"] = "earliest"
+            p.write_task()
+            writer.start()
+            try:
+                p.start()
+                assert p.capture.wait(30) == 0, p.logs()
+            finally:
+                over.set()
+                writer.join()
+            assert not failures
+            reader = StreamReader(kinesisd.client(), "invoices")
+            delivered = stream_ids(reader)  # what is not acknowledged by now is missing
+            when = dict(commits(c))
+            rows = [(key, source.lsn_text(lsn)) for key, lsn in
+                    source.query(c, "SELECT id, [__$start_lsn] FROM cdc.[dbo_a_CT]")]
+            wanted = [key for key, lsn in rows
+                      if (lsn <= text if kind == "LSN" else iso(when[lsn]) <= iso(moment))]
+            assert sorted(delivered) == sorted(wanted)
+            assert len(rows) > len(wanted)
+            assert "task-ends" in p.capture.log_text()
+
+
+def test_idle_source_stops_stays_ended_and_goes_on(idle_shop, kinesisd):
+    with source.connect(idle_shop, "shop") as c:
+        moment = source.query(c, "SELECT SYSUTCDATETIME()")[0][0] + datetime.timedelta(seconds=1)
+    with task_with_stream(idle_shop, kinesisd, f"server_time:{iso(moment)}") as p:
+        reader = StreamReader(kinesisd.client(), "invoices")
+        p.start()
+        assert p.capture.wait(30) == 0, p.logs()
+        assert stream_ids(reader) == [1]
+        assert all(s.running for s in p.stages[1:])
+        with source.connect(idle_shop, "shop") as c:
+            put(c, "a", 2)
+        # A supervisor or an operator that starts it again is told, and nothing moves.
+        p.capture.start()
+        assert p.capture.wait() == 0
+        assert "task-has-ended" in p.capture.log_text() and "weirctl resume" in p.capture.log_text()
+        assert stream_ids(reader) == [1]
+        # Another stop lets it go on, up to there.
+        with source.connect(idle_shop, "shop") as c:
+            p.task["CdcStopPosition"] = lsn_of(c, "a", 2)
+            put(c, "a", 3)
+        p.write_task()
+        p.capture.start()
+        assert p.capture.wait(30) == 0, p.logs()
+        assert stream_ids(reader) == [1, 2]
+        del p.task["CdcStopPosition"]
+        p.write_task()
+        p.capture.start()
+        reader.wait(lambda rs: [r.data["id"] for r in rs if r.is_data] == [1, 2, 3], 30, "all of it")
+        assert p.capture.stop() == 0
+
+
+def test_stop_waits_for_the_shippers(idle_shop, kinesisd):
+    """Not ended before everything is acknowledged: without a shipper it waits, and can be stopped."""
+    with source.connect(idle_shop, "shop") as c:
+        put(c, "a", 2)
+        stop = lsn_of(c, "a", 2)
+    with task_with_stream(idle_shop, kinesisd, stop, migration="cdc") as p:
+        p.task["CdcStartPosition"] = "earliest"
+        p.write_task()
+        capture, encoder, shipper = p.stages
+        capture.start()
+        encoder.start()
+        wait_until(lambda: "stop-reached" in capture.log_text(), 30, "the stop")
+        time.sleep(0.3)
+        assert capture.running and not (p.state / "ended.json").exists()
+        assert capture.stop() == 0
+        assert not (p.state / "ended.json").exists()
+        capture.start()
+        shipper.start()
+        assert capture.wait(30) == 0, p.logs()
+        assert (p.state / "ended.json").exists()
+        assert stream_ids(StreamReader(kinesisd.client(), "invoices")) == [1, 2]

@@ -38,6 +38,7 @@ static struct {
     int break_after;      /* changes after which the connection breaks once; 0 = never */
     int changes;          /* given so far */
     uint64_t lose[2];     /* from this LSN on changes of table k, h are lost; 0 = never */
+    bool seconds;         /* the transaction at LSN n is committed at second n */
     uint64_t short_start; /* transactions of the log that are gone for table h */
     int connects;
 } fake_script;
@@ -255,6 +256,12 @@ fake_lose(struct fake *f, uint64_t lsn, const struct source_sink *sink, struct e
     return 0;
 }
 
+static inline int64_t
+fake_commit_ns(uint64_t lsn)
+{
+    return fake_script.seconds ? (int64_t)lsn * 1000000000 : 0;
+}
+
 /* Change i (0, 1) of the transaction at lsn: an insert of id = lsn into table i. */
 static inline int
 fake_change(struct fake *f, uint64_t lsn, int i, const char *text, const struct source_sink *sink,
@@ -268,6 +275,7 @@ fake_change(struct fake *f, uint64_t lsn, int i, const char *text, const struct 
     struct event ev = {.operation = EVENT_INSERT,
                        .n_after = 2,
                        .after = values,
+                       .commit_real_ns = fake_commit_ns(lsn),
                        .record_number = (uint32_t)(i + 1)};
 
     fake_lsn(lsn, at.start_lsn);
@@ -312,7 +320,8 @@ fake_follow(struct source *s, const struct position *from, const struct source_s
     status->more = true;
     fake_lsn(top, lsn);
     position_lsn_complete(lsn, &complete);
-    return sink->complete(sink->arg, &complete, 0, (uint32_t)(top - first + 1), e);
+    return sink->complete(sink->arg, &complete, fake_commit_ns(top), (uint32_t)(top - first + 1),
+                          e);
 }
 
 static inline int

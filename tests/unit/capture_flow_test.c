@@ -56,6 +56,7 @@ setup(void)
     static char identifier[] = "t";
     static char engine[] = "fake";
     static char server[] = "s";
+    static char no_stop[] = "";
 
     ck_assert_ptr_nonnull(mkdtemp(directory));
     (void)snprintf(state_directory, sizeof(state_directory), "%s/state", directory);
@@ -63,6 +64,7 @@ setup(void)
     memset(&task, 0, sizeof(task));
     task.identifier = identifier;
     task.migration_type = MIGRATION_FULL_LOAD_AND_CDC;
+    task.cdc_stop_position = no_stop;
     task.source.engine_name = engine;
     task.source.server_name = server;
     task.weir = (struct weir_settings){.runtime_directory = directory,
@@ -548,6 +550,116 @@ START_TEST(start_out_of_range)
 }
 END_TEST
 
+/* ---- the end ---- */
+
+/* Loads, and says, as a shipper would, that all that comes is delivered. */
+static void
+acknowledge_all(void)
+{
+    struct checkpoint c = {.generation = generation, .shipper = 0};
+    int transactions = fake_script.transactions;
+    struct err e = ERR_INIT;
+
+    fake_script.transactions = 0;
+    must_run();
+    fake_script.transactions = transactions;
+    memset(&c.position, 0xFF, sizeof(c.position));
+    ck_assert_int_eq(checkpoint_write(&task, &c, &e), 0);
+}
+
+static bool
+has_ended(void)
+{
+    char path[256];
+
+    (void)snprintf(path, sizeof(path), "%s/ended.json", state_directory);
+    return access(path, F_OK) == 0;
+}
+
+static void
+stop_at(const char *text)
+{
+    static char keep[128];
+
+    (void)snprintf(keep, sizeof(keep), "%s", text);
+    task.cdc_stop_position = keep;
+    ck_assert_ptr_null(bounds_stop(keep, &task.stop));
+}
+
+static void
+check_upto(int64_t last, bool half)
+{
+    look();
+    for (int64_t id = FAKE_JOIN + 1; id <= FAKE_JOIN + fake_script.transactions; id++) {
+        ck_assert_uint_eq(count(EVENT_INSERT, id, true), id <= last + (half ? 1 : 0));
+        ck_assert_uint_eq(count(EVENT_INSERT, id, false), id <= last);
+    }
+}
+
+static const struct {
+    const char *text;
+    int64_t last; /* LSN of the last transaction wanted */
+    bool is_inside;
+} stops[] = {
+    {"00000000:00000000:0064", 100, false}, /* where the load joined */
+    {"00000000:00000000:0065", 101, false},
+    {"00000000:00000000:0066", 102, false},
+    {"00000000:00000000:0067", 103, false}, /* the end of a round */
+    {"00000000:00000000:0068", 104, false},
+    {"00000000:00000000:006e.80000001.00000000:00000000:0000.2", 109, true},
+    {"commit_time:1970-01-01T00:01:46", 106, false}, /* a transaction a second */
+    {"commit_time:1970-01-01T00:01:46.999", 106, false},
+    {"server_time:1970-01-01T00:01:47", 107, false},
+};
+
+START_TEST(stop_is_exact)
+{
+    fake_script.seconds = true;
+    acknowledge_all();
+    stop_at(stops[_i].text);
+    must_run();
+    ck_assert(has_ended());
+    check_upto(stops[_i].last, stops[_i].is_inside);
+    /* It stays ended, and asks nothing of the source. */
+    fake_script.connects = 0;
+    must_run();
+    ck_assert_int_eq(fake_script.connects, 0);
+    /* Another stop lets it go on, none too; nothing is missing and nothing comes twice. */
+    stop_at("00000000:00000000:0070");
+    must_run();
+    ck_assert(has_ended());
+    check_upto(0x70, false);
+    stop_at("");
+    must_run();
+    ck_assert(!has_ended());
+    check_all(true);
+}
+END_TEST
+
+#ifdef WEIR_FAULTS
+static const char *const ends[] = {"capture.stop-reached:1", "capture.stop-acknowledged:1",
+                                   "file_replace.written:1", "capture.published:4"};
+
+START_TEST(stop_survives_deaths)
+{
+    acknowledge_all();
+    stop_at("00000000:00000000:006b");
+    ck_assert(run_killed(ends[_i]));
+    for (int i = 0; i < 3; i++)
+        (void)run_killed(ends[_i]);
+    must_run();
+    ck_assert(has_ended());
+    check_upto(0x6b, false);
+    /* The watermark behind the last change is in every ring: shippers can pass it. */
+    for (uint32_t i = 0; i < task.weir.encoders; i++)
+        ck_assert_uint_eq(fake_lsn_of(&last_watermark[i]), 0x6b);
+    stop_at("");
+    must_run();
+    check_all(false);
+}
+END_TEST
+#endif
+
 START_TEST(full_load_only_ends)
 {
     task.migration_type = MIGRATION_FULL_LOAD;
@@ -818,6 +930,10 @@ main(void)
     tcase_add_test(tc, cdc_only_loads_nothing);
     tcase_add_loop_test(tc, start_is_exact, 0, sizeof(starts) / sizeof(starts[0]));
     tcase_add_test(tc, start_out_of_range);
+    tcase_add_loop_test(tc, stop_is_exact, 0, sizeof(stops) / sizeof(stops[0]));
+#ifdef WEIR_FAULTS
+    tcase_add_loop_test(tc, stop_survives_deaths, 0, sizeof(ends) / sizeof(ends[0]));
+#endif
     tcase_add_test(tc, full_load_only_ends);
     tcase_add_test(tc, refused_table_leaves_the_others);
     tcase_add_test(tc, table_refused_for_a_time_stays_out);
