@@ -39,9 +39,8 @@ same_table(const struct source_table *a, const struct source_table *b)
 
 /* Of several instances of one table only the newest takes part: it covers everything from the join
    on.  The older ones are told to be known, so that the engine does not announce them. */
-static int
-rank_tables(struct capture *c, struct source_table *const *tables, size_t n, struct ranked *out,
-            size_t *n_kept, struct err *e)
+static size_t
+rank_tables(struct capture *c, struct source_table *const *tables, size_t n, struct ranked *out)
 {
     size_t kept = 0;
 
@@ -49,8 +48,7 @@ rank_tables(struct capture *c, struct source_table *const *tables, size_t n, str
         if (tables[i]->refused != NULL)
             continue;
         if (i + 1 < n && same_table(tables[i], tables[i + 1]) && tables[i + 1]->refused == NULL) {
-            if (c->engine->known(c->source, tables[i], &c->state.join, NULL, e) != 0)
-                return -1;
+            c->engine->known(c->source, tables[i], &c->state.join);
             continue;
         }
         out[kept] = (struct ranked){
@@ -61,8 +59,7 @@ rank_tables(struct capture *c, struct source_table *const *tables, size_t n, str
     }
     if (kept > 1)
         qsort(out, kept, sizeof(*out), compare_ranked);
-    *n_kept = kept;
-    return 0;
+    return kept;
 }
 
 int
@@ -79,11 +76,11 @@ load_plan(struct capture *c, struct source_table *const *tables, size_t n, struc
     state_free(&c->state); /* an attempt before this one may have failed half-way */
     c->state.identity = identity;
     c->state.is_new = true;
-    if (c->engine->join(c->source, &c->state.join, e) != 0 ||
-        rank_tables(c, tables, n, ranked, &kept, e) != 0) {
+    if (c->engine->join(c->source, &c->state.join, e) != 0) {
         free(ranked);
         return -1;
     }
+    kept = rank_tables(c, tables, n, ranked);
     for (size_t i = 0; i < kept && rc == 0; i++) {
         struct source_table *t = ranked[i].table;
         struct state_table *st;
@@ -96,7 +93,7 @@ load_plan(struct capture *c, struct source_table *const *tables, size_t n, struc
         }
         st->since = c->state.join;
         st->wants_load = c->task->migration_type != MIGRATION_CDC;
-        rc = c->engine->known(c->source, t, &c->state.join, NULL, e);
+        c->engine->known(c->source, t, &c->state.join);
         stats_table_state(((struct member *)t->user)->stats, TABLE_BEFORE_LOAD);
     }
     free(ranked);
@@ -116,7 +113,7 @@ member_of(struct capture *c, const struct state_table *st)
         const struct source_table *t = c->members[i]->source;
 
         if (strcmp(t->def->schema, st->schema) == 0 && strcmp(t->def->name, st->name) == 0 &&
-            strcmp(t->instance, st->instance) == 0 && t->def->version == st->version)
+            strcmp(t->instance, st->instance) == 0)
             return c->members[i];
     }
     return NULL;

@@ -51,8 +51,9 @@ take_part(struct capture *c, struct source_table *t, struct err *e)
         return -1;
     st->since = since;
     st->is_planned = is_later; /* announced once the stream comes there; the others at once */
+    c->engine->known(c->source, t, &since);
     stats_table_state(((struct member *)t->user)->stats, TABLE_COMPLETED);
-    return c->engine->known(c->source, t, &since, NULL, e);
+    return 0;
 }
 
 static int
@@ -61,9 +62,9 @@ take_tables(struct capture *c, struct source_table *const *tables, size_t n, str
     for (size_t i = 0; i < n; i++) {
         if (tables[i]->refused != NULL)
             continue;
-        if ((is_covered(c, tables, n, i)
-                 ? c->engine->known(c->source, tables[i], &c->state.join, NULL, e)
-                 : take_part(c, tables[i], e)) != 0)
+        if (is_covered(c, tables, n, i))
+            c->engine->known(c->source, tables[i], &c->state.join);
+        else if (take_part(c, tables[i], e) != 0)
             return -1;
     }
     return 0;

@@ -69,27 +69,23 @@ parse_table(json_t *item, struct state *s)
     struct source_table like = {.def = &(struct table_def){.id = 0}};
     const char *since = NULL;
     const char *suspended = NULL;
-    const char *ended = NULL;
     int wants_load = 0;
     int is_planned = 0;
     json_int_t id = 0;
     json_int_t version = 0;
-    json_int_t object = 0;
     struct state_table *t;
 
-    if (json_unpack(item, "{s:I,s:I,s:s,s:s,s:s,s:s,s:b,s:b,s?s,s?I,s?s}", "id", &id, "version",
-                    &version, "schema", &like.def->schema, "name", &like.def->name, "instance",
+    if (json_unpack(item, "{s:I,s:I,s:s,s:s,s:s,s:s,s:b,s:b,s?s}", "id", &id, "version", &version,
+                    "schema", &like.def->schema, "name", &like.def->name, "instance",
                     &like.instance, "since", &since, "load", &wants_load, "planned", &is_planned,
-                    "suspended", &suspended, "object", &object, "ended", &ended) != 0 ||
+                    "suspended", &suspended) != 0 ||
         id < 1 || id > UINT32_MAX || version < 1 || version > UINT32_MAX)
         return false;
     t = state_add_table(s, &like, NULL);
-    if (t == NULL || position_parse(since, &t->since) != 0 ||
-        (ended != NULL && position_parse(ended, &t->ended) != 0))
+    if (t == NULL || position_parse(since, &t->since) != 0)
         return false;
     t->id = (uint32_t)id;
     t->version = (uint32_t)version;
-    t->object = (uint64_t)object;
     t->wants_load = wants_load != 0;
     t->is_planned = is_planned != 0;
     if (suspended != NULL && (t->suspended = strdup(suspended)) == NULL)
@@ -265,18 +261,14 @@ pack_tables(const struct state *s)
     for (size_t i = 0; i < s->n_tables; i++) {
         const struct state_table *t = &s->tables[i];
         char since[POSITION_HEX_SIZE];
-        char ended[POSITION_HEX_SIZE];
 
         position_hex(&t->since, since);
-        position_hex(&t->ended, ended);
         (void)json_array_append_new(
-            array,
-            json_pack("{s:I,s:I,s:s,s:s,s:s,s:s,s:b,s:b,s:I,s:s*,s:s*,s:o*}", "id",
-                      (json_int_t)t->id, "version", (json_int_t)t->version, "schema", t->schema,
-                      "name", t->name, "instance", t->instance, "since", since, "load",
-                      t->wants_load ? 1 : 0, "planned", t->is_planned ? 1 : 0, "object",
-                      (json_int_t)t->object, "suspended", t->suspended, "ended",
-                      position_is_zero(&t->ended) ? NULL : ended, "lost", pack_lost(&t->lost)));
+            array, json_pack("{s:I,s:I,s:s,s:s,s:s,s:s,s:b,s:b,s:s*,s:o*}", "id", (json_int_t)t->id,
+                             "version", (json_int_t)t->version, "schema", t->schema, "name",
+                             t->name, "instance", t->instance, "since", since, "load",
+                             t->wants_load ? 1 : 0, "planned", t->is_planned ? 1 : 0, "suspended",
+                             t->suspended, "lost", pack_lost(&t->lost)));
     }
     return array;
 }
@@ -362,8 +354,7 @@ state_add_table(struct state *s, const struct source_table *t, struct err *e)
                                   .version = t->def->version,
                                   .schema = strdup(t->def->schema),
                                   .name = strdup(t->def->name),
-                                  .instance = strdup(t->instance),
-                                  .object = t->object};
+                                  .instance = strdup(t->instance)};
     s->n_tables++;
     if (added->schema == NULL || added->name == NULL || added->instance == NULL) {
         err_set(e, ERR_NOMEM, "%zu tables", s->n_tables);
@@ -404,23 +395,9 @@ state_prune(struct state *s, uint64_t acknowledged)
 struct state_table *
 state_find(const struct state *s, const char *schema, const char *name, const char *instance)
 {
-    for (size_t i = s->n_tables; i > 0; i--)
-        if (strcmp(s->tables[i - 1].schema, schema) == 0 &&
-            strcmp(s->tables[i - 1].name, name) == 0 &&
-            strcmp(s->tables[i - 1].instance, instance) == 0)
-            return &s->tables[i - 1];
-    return NULL;
-}
-
-struct state_table *
-state_find_definition(const struct state *s, const struct source_table *t)
-{
-    for (size_t i = 0; i < s->n_tables; i++) {
-        struct state_table *st = &s->tables[i];
-
-        if (st->id == t->def->id && st->version == t->def->version && st->object == t->object &&
-            strcmp(st->instance, t->instance) == 0)
-            return st;
-    }
+    for (size_t i = 0; i < s->n_tables; i++)
+        if (strcmp(s->tables[i].schema, schema) == 0 && strcmp(s->tables[i].name, name) == 0 &&
+            strcmp(s->tables[i].instance, instance) == 0)
+            return &s->tables[i];
     return NULL;
 }

@@ -232,7 +232,7 @@ read_stream(struct sqlserver *s, struct instance *in, const struct source_sink *
     int rc;
 
     sql_reset(&s->q);
-    sql_add(&s->q, "SELECT %s FROM ", in->load_list);
+    sql_add(&s->q, "SELECT %s FROM ", in->select_list);
     add_table(&s->q, in);
     text = sql_text(&s->q, e);
     if (text == NULL || db_query(s->db, text, e) != 0 ||
@@ -255,7 +255,7 @@ read_page(struct sqlserver *s, struct instance *in, const struct source_key *fro
     int rc;
 
     sql_reset(&s->q);
-    sql_add(&s->q, "SELECT TOP (%u) %s FROM ", in->page_rows, in->load_list);
+    sql_add(&s->q, "SELECT TOP (%u) %s FROM ", in->page_rows, in->select_list);
     add_table(&s->q, in);
     add_range(&s->q, in, from, upto);
     sql_add(&s->q, " ORDER BY ");

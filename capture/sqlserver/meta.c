@@ -1,5 +1,4 @@
 #include "capture/sqlserver/db.h"
-#include "capture/sqlserver/schema.h"
 #include "capture/sqlserver/sqlserver.h"
 #include "common/err.h"
 #include "common/task.h"
@@ -81,13 +80,8 @@ meta_instance_free(struct instance **in)
     free(i->table.refused);
     free(i->types);
     free(i->ordinals);
-    free(i->is_dropped);
     free(i->select_list);
     free(i->left_out);
-    free(i->load_list);
-    free(i->schema_now);
-    free(i->name_now);
-    meta_instance_free(&i->shape);
     page_free(&i->page);
     page_free(&i->halves);
     arena_free(&i->fresh);
@@ -109,15 +103,15 @@ static struct instance *
 find_instance(struct sqlserver *s, int32_t change_object, int32_t source_object)
 {
     for (size_t i = 0; i < s->n_instances; i++)
-        if (!s->instances[i]->is_superseded && s->instances[i]->change_object == change_object &&
+        if (s->instances[i]->change_object == change_object &&
             s->instances[i]->source_object == source_object)
             return s->instances[i];
     return NULL;
 }
 
-struct instance *
-meta_add_instance(struct sqlserver *s, const char *schema, const char *name, const char *instance,
-                  struct err *e)
+static struct instance *
+add_instance(struct sqlserver *s, const char *schema, const char *name, const char *instance,
+             struct err *e)
 {
     struct instance **list =
         realloc(s->instances, (s->n_instances + 1) * sizeof(struct instance *));
@@ -144,27 +138,6 @@ fail:
     return NULL;
 }
 
-/* The name of a table that is known already may be another one now. */
-static int
-take_name(struct instance *in, const char *schema, const char *name, bool is_selected,
-          struct err *e)
-{
-    const struct table_def *d = in->table.def;
-
-    free(in->schema_now);
-    free(in->name_now);
-    in->schema_now = NULL;
-    in->name_now = NULL;
-    in->is_deselected = !is_selected;
-    if (strcmp(d->schema, schema) == 0 && strcmp(d->name, name) == 0)
-        return 0;
-    in->schema_now = strdup(schema);
-    in->name_now = strdup(name);
-    return in->schema_now != NULL && in->name_now != NULL
-               ? 0
-               : err_set(e, ERR_NOMEM, "table %s.%s", schema, name);
-}
-
 /* A row of: schema, table, source object, change object, instance, start LSN, may the login select
    from the change table, from its function.  All behind the third are NULL for a table without
    change data capture. */
@@ -178,29 +151,23 @@ take_instance(struct sqlserver *s, struct err *e)
     int32_t source_object = (int32_t)db_int(s->db, 2);
     int32_t change_object = (int32_t)db_int(s->db, 3);
     struct instance *in;
-    bool is_selected;
 
     db_text(s->db, 0, schema, sizeof(schema));
     db_text(s->db, 1, name, sizeof(name));
     db_text(s->db, 4, instance, sizeof(instance));
-    is_selected =
-        strcmp(schema, "cdc") != 0 && task_selects(s->config.task, schema, name, s->fold_case);
+    if (strcmp(schema, "cdc") == 0 || !task_selects(s->config.task, schema, name, s->fold_case))
+        return 0;
     in = find_instance(s, change_object, source_object);
     if (in == NULL) {
-        if (!is_selected)
-            return 0;
-        in = meta_add_instance(s, schema, name, instance, e);
+        in = add_instance(s, schema, name, instance, e);
         if (in == NULL)
             return -1;
         in->change_object = change_object;
         in->source_object = source_object;
-        in->table.object = (uint32_t)source_object;
     }
     in->is_seen = true;
     in->may_select = db_int(s->db, 6) != 0;
     in->may_call = db_int(s->db, 7) != 0;
-    if (take_name(in, schema, name, is_selected, e) != 0)
-        return -1;
     if (change_object != 0) {
         if (!lsn_read(s->db, 5, &in->start))
             return err_set(e, ERR_PROTOCOL, "capture instance %s has no start_lsn", instance);
@@ -227,8 +194,6 @@ compare_instances(const void *a, const void *b)
         c = lsn_compare(&x->start, &y->start);
     if (c == 0)
         c = (x->change_object > y->change_object) - (x->change_object < y->change_object);
-    if (c == 0)
-        c = lsn_compare(&x->since, &y->since);
     return c;
 }
 
@@ -243,8 +208,8 @@ meta_arrange(struct sqlserver *s)
         struct instance *in = s->instances[i];
         const struct instance *next = s->instances[i + 1];
 
-        if (in->has_until || in->change_object == next->change_object ||
-            in->source_object != next->source_object || next->change_object == 0 || next->is_gone)
+        if (in->has_until || in->source_object != next->source_object || next->change_object == 0 ||
+            next->is_gone)
             continue;
         in->has_until = true;
         in->until = next->start;
@@ -291,14 +256,15 @@ meta_load(struct sqlserver *s, struct err *e)
     if (rc < 0 || db_result(s->db, e) < 0)
         return err_context(e, "list the tables");
     for (size_t i = 0; i < s->n_instances; i++)
-        if (!s->instances[i]->is_superseded)
-            s->instances[i]->is_gone = !s->instances[i]->is_seen;
+        s->instances[i]->is_gone = !s->instances[i]->is_seen;
     drop_placeholders(s);
-    if (schema_read_history(s, e) != 0)
-        return -1;
-    for (size_t i = 0; i < s->n_instances; i++)
-        if (schema_read(s, s->instances[i], e) != 0)
-            return err_context(e, "read the columns of %s", s->instances[i]->table.instance);
+    for (size_t i = 0; i < s->n_instances; i++) {
+        struct instance *in = s->instances[i];
+
+        if (in->change_object != 0 && in->types == NULL && !in->is_gone &&
+            in->table.refused == NULL && meta_columns(s, in, e) != 0)
+            return err_context(e, "read the columns of %s", in->table.instance);
+    }
     meta_arrange(s);
     return 0;
 }

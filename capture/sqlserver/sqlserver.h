@@ -1,9 +1,8 @@
 /*
  * sqlserver - the inside of the SQL Server engine: what its files share.
  *
- * One struct instance is one capture instance (one cdc.<name>_CT table) under one definition: a
- * table that has two for a while, or whose definition changes inside of one, has several, with
- * ranges of LSNs that do not overlap.
+ * One struct instance is one capture instance (one cdc.<name>_CT table): a table that has two for
+ * a while has two of them, with ranges of LSNs that do not overlap.
  */
 #ifndef WEIR_SQLSERVER_SQLSERVER_H
 #define WEIR_SQLSERVER_SQLSERVER_H
@@ -57,20 +56,11 @@ struct instance {
     bool by_function;   /* changes come from cdc.fn_cdc_get_all_changes_..., without command ids */
     bool may_select;    /* the login has SELECT on the change table */
     bool may_call;      /* and on the function */
-    bool is_superseded; /* its change table goes on under another definition: another struct */
-    bool is_ended;      /* its table is gone, and capture was told */
-    bool is_deselected; /* it has a name now that the task does not select */
     uint16_t n_columns; /* of the definition */
     struct type_column *types;
-    uint16_t *ordinals;     /* bit of each column in __$update_mask, from 1 */
-    bool *is_dropped;       /* columns that the source table no longer has */
-    char *select_list;      /* the columns' expressions */
-    char *left_out;         /* captured columns no message shows, and why; NULL = none */
-    char *load_list;        /* the same in the source table, which may lack some */
-    struct instance *shape; /* what the change table holds now; owned, not superseded ones only */
-    uint32_t n_ddl;         /* statements of its history when the shape was read */
-    char *schema_now;       /* the source table's name now, when it is not the definition's */
-    char *name_now;
+    uint16_t *ordinals; /* bit of each column in __$update_mask, from 1 */
+    char *select_list;  /* the columns' expressions */
+    char *left_out;     /* captured columns no message shows, and why; NULL = none */
     struct page page;   /* reading position in the log, and rows of a load */
     size_t next;        /* row of page to give next */
     uint32_t page_rows; /* TOP of the next page */
@@ -96,14 +86,6 @@ struct mapping {
     uint8_t tran_id_size;
 };
 
-/* One row of cdc.ddl_history. */
-struct ddl {
-    int32_t change_object;
-    struct lsn lsn;
-    bool retypes; /* it changed the type of a captured column, in the change table too */
-    char *command;
-};
-
 #define WINDOW_FIRST 512U
 #define WINDOW_MAX   8192U
 
@@ -126,8 +108,6 @@ struct sqlserver {
     struct source_table **listing;
     struct instance **active; /* those with rows in the window; room for all */
     uint64_t change_tables;   /* digest of the list of change tables as last loaded */
-    struct ddl *ddl;          /* by change table and LSN; owned */
-    size_t n_ddl;
     struct window window;
     struct lsn newest; /* MAX(start_lsn) of lsn_time_mapping, zero when there is none */
     struct lsn done;   /* the last window's end, with its commit time, UTC */
@@ -146,10 +126,6 @@ int meta_load(struct sqlserver *s, struct err *e);
 /* Reads one instance's columns into its definition and types; sets table.refused when the table
    cannot be carried. */
 int meta_columns(struct sqlserver *s, struct instance *in, struct err *e);
-
-/* A new instance with that name, at the end of the list; NULL without memory. */
-struct instance *meta_add_instance(struct sqlserver *s, const char *schema, const char *name,
-                                   const char *instance, struct err *e);
 
 /* Orders the instances and gives each its end where a newer one takes over. */
 void meta_arrange(struct sqlserver *s);

@@ -5,8 +5,8 @@
  *
  * One line a record: "watermark POSITION" or
  * "OPERATION TABLE-ID VERSION POSITION TRANSACTION-ID RECORD-NUMBER COMMIT-NS [BEFORE] [AFTER]", with
- * values as their canonical texts in JSON strings, null, or "?" for what the log left out.  Nothing is
- * released: the ring stays as it is, but for the time of the look it has a consumer.
+ * values as their canonical texts in JSON strings, null, "?" for what the log left out, or
+ * [text, size of the whole] for what was cut.  Nothing is released: the ring stays as it is, but for the time of the look it has a consumer.
  */
 #include "common/err.h"
 #include "common/event.h"
@@ -74,6 +74,14 @@ print_value(const struct value *v)
 }
 
 static void
+print_cut(const struct value *v)
+{
+    putchar('[');
+    print_value(v);
+    printf(",%u]", v->bytes.whole);
+}
+
+static void
 print_image(const struct value *values, unsigned n)
 {
     printf("\t[");
@@ -84,10 +92,10 @@ print_image(const struct value *values, unsigned n)
             printf("null");
         else if (values[i].kind == VALUE_UNAVAILABLE)
             printf("\"?\"");
+        else if (values[i].kind == VALUE_CUT_TEXT || values[i].kind == VALUE_CUT_BYTES)
+            print_cut(&values[i]);
         else
             print_value(&values[i]);
-        if (values[i].kind == VALUE_CUT_TEXT || values[i].kind == VALUE_CUT_BYTES)
-            printf("/%u", values[i].bytes.whole);
     }
     putchar(']');
 }

@@ -30,8 +30,9 @@ struct family {
 static const char *const PAGES[] = {"CP1252", "CP1250", "CP1251", "CP1253", "CP1254",
                                     "CP1255", "CP1256", "CP1257", "CP1258", "CP874",
                                     "CP932",  "CP936",  "CP949",  "CP950",  "UTF-8"};
-#define PAGE_UTF8 14
-#define N_PAGES   ((int)(sizeof PAGES / sizeof PAGES[0]))
+#define PAGE_UTF8     14
+#define N_SINGLE_BYTE 10 /* they come first */
+#define N_PAGES       ((int)(sizeof PAGES / sizeof PAGES[0]))
 
 static const struct family FAMILIES[] = {
     {"SQL_Latin1_General_CP1_", 0x409, 52, 0},
@@ -169,6 +170,29 @@ collation_from_page(int page, uint8_t out[5])
 static uint8_t page_sizes[N_PAGES][0x10000];
 static atomic_bool page_ready[N_PAGES];
 
+/* Windows gives a byte without a character (0x81 in 1252) the control character of its number. */
+static void
+fill_controls(int page)
+{
+    iconv_t cd = iconv_open("UTF-8", PAGES[page]);
+
+    CHECK(cd != (iconv_t)-1);
+    for (uint32_t cp = 0x80; cp < 0xA0; cp++) {
+        char in = (char)cp;
+        char out[8];
+        char *ip = &in;
+        char *op = out;
+        size_t il = 1;
+        size_t ol = sizeof out;
+
+        if (iconv(cd, &ip, &il, &op, &ol) == (size_t)-1) {
+            (void)iconv(cd, NULL, NULL, NULL, NULL);
+            page_sizes[page][cp] = 1;
+        }
+    }
+    (void)iconv_close(cd);
+}
+
 static void
 fill_page_sizes(int page)
 {
@@ -189,6 +213,8 @@ fill_page_sizes(int page)
             page_sizes[page][cp] = (uint8_t)(sizeof out - ol);
     }
     (void)iconv_close(cd);
+    if (page < N_SINGLE_BYTE)
+        fill_controls(page);
 }
 
 int

@@ -57,11 +57,11 @@ page_encode(int page, const char *text, size_t size, struct arena *a, size_t *ou
     CHECK(cd != (iconv_t)-1);
     while (left > 0 && iconv(cd, &ip, &left, &op, &room) == (size_t)-1) {
         size_t skip = 0;
+        uint32_t cp = utf_next(ip, left, &skip);
 
-        (void)utf_next(ip, left, &skip);
         ip += skip;
         left -= skip;
-        *op++ = '?';
+        *op++ = cp < 0xA0 && collation_char_size(page, cp) == 1 ? (char)cp : '?';
         room--;
     }
     (void)iconv_close(cd);

@@ -188,10 +188,6 @@ proc_call(struct session *s, const struct proc_call *call, int32_t *status)
                              strcasecmp(name, "sp_addrolemember") == 0);
         return rc == 0 ? tx_end_statement(s, true) : -1;
     }
-    if (strcasecmp(name, "sp_rename") == 0) {
-        rc = ddl_rename(s, call);
-        return rc == 0 ? tx_end_statement(s, true) : -1;
-    }
     if (is_ignored(name))
         return 0;
     s->error.number = 0;

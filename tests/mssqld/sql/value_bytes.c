@@ -220,8 +220,12 @@ value_convert(const struct value_context *c, const struct sql_type *from, const 
         return 0;
     }
     *out = (struct sql_value){0};
+    if (to->base == SQL_XML && type_is_text(from->base))
+        value_trim_xml(&in);
     if (type_is_text(to->base))
         return value_to_text(c, from, &in, to, out);
+    if (to->base == SQL_HIERARCHYID && type_is_text(from->base))
+        return value_to_hierarchyid(c, &in, out);
     if (type_is_binary(to->base))
         return to_binary(c, from, &in, to, out);
     if (to->base == SQL_UNIQUEIDENTIFIER)
