@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define MEBI (1 << 20)
+
 #define TASK_MEMBER(m) (((struct task *)0)->m)
 
 /* Enumerations are unsigned int to the compiler, as uint32_t is. */
@@ -289,8 +291,9 @@ settings_type_text(const struct setting *s, char *buf, size_t size)
         break;
     case SETTING_SIZE:
     case SETTING_RING:
-        (void)snprintf(buf, size, "size %lldMiB..%lldMiB%s", (long long)(s->minimum >> 20),
-                       (long long)(s->maximum >> 20),
+        (void)snprintf(buf, size, "size %lld%s..%lldMiB%s",
+                       (long long)(s->minimum >> (s->minimum < MEBI ? 10 : 20)),
+                       s->minimum < MEBI ? "KiB" : "MiB", (long long)(s->maximum >> 20),
                        s->type == SETTING_RING ? ", a power of two" : "");
         break;
     case SETTING_ARN:

@@ -246,6 +246,32 @@ check_login(struct task_loader *l, const struct place *root)
         doc_complain(&l->doc, &role, "is given, but no secret to read with it");
 }
 
+/* What one kind of target needs, another does not know. */
+static void
+check_target(struct task_loader *l, const struct place *root)
+{
+    const struct place target = {.up = root, .key = "TargetEndpoint"};
+    const struct place kinesis = {.up = &target, .key = "KinesisSettings"};
+    const struct place file = {.up = &target, .key = "FileSettings"};
+    const struct target_endpoint *t = &l->task->target;
+    const json_t *given = json_object_get(l->doc.root, "TargetEndpoint");
+    const json_t *settings = json_object_get(given, "KinesisSettings");
+    bool is_file = strcmp(t->engine_name, "file") == 0;
+
+    if (given == NULL)
+        return; /* which is said already */
+    if (!is_file && json_object_get(settings, "StreamArn") == NULL)
+        doc_complain(
+            &l->doc, &kinesis,
+            "StreamArn is missing (the stream: arn:aws:kinesis:REGION:ACCOUNT:stream/NAME)");
+    if (is_file && t->file_directory[0] == '\0')
+        doc_complain(&l->doc, &file, "Directory is missing (where the files are written)");
+    if (is_file && t->message_format != FORMAT_JSON_UNFORMATTED)
+        doc_complain(&l->doc, &kinesis,
+                     "MessageFormat must be json-unformatted: in the files of EngineName file one "
+                     "line is one change");
+}
+
 static bool
 is_loopback(const char *server)
 {
@@ -330,6 +356,7 @@ load(const char *path, size_t max, struct task **out, struct task_loader *l, str
     check_weir(l, &root);
     check_lobs(l, &root);
     check_login(l, &root);
+    check_target(l, &root);
     check_secrecy(l, &root);
     l->task->source.aws_region = doc_strdup(l->task->target.region);
     if (l->doc.n_complaints > 0) {

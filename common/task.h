@@ -57,7 +57,7 @@ struct source_endpoint {
 };
 
 struct target_endpoint {
-    char *engine_name; /* "kinesis" */
+    char *engine_name; /* "kinesis", "file" */
     char *stream_arn;
     char *stream_name; /* cut from the ARN */
     char *region;      /* cut from the ARN */
@@ -69,8 +69,11 @@ struct target_endpoint {
     bool include_control_details;
     bool include_null_and_empty;
     bool no_hex_prefix;
-    char *endpoint_url; /* Weir extension: a custom Kinesis endpoint; "" = AWS's own */
-    char *ca_file;      /* Weir extension: PEM bundle for that endpoint; "" = the system's */
+    char *endpoint_url;      /* Weir extension: a custom Kinesis endpoint; "" = AWS's own */
+    char *ca_file;           /* Weir extension: PEM bundle for that endpoint; "" = the system's */
+    char *file_directory;    /* target file: where the files go */
+    uint64_t file_max_size;  /* bytes at which a file is finished */
+    uint32_t file_max_age_s; /* age at which it is */
 };
 
 /* What becomes of (max) types and their like.  Neither cut nor left out unless the task says so. */

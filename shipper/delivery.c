@@ -24,7 +24,7 @@ delivery_open(struct shipper *s, struct err *e)
                                   .packing = w->packing};
 
     s->n_batches = w->requests_in_flight;
-    s->batch_limit = KINESIS_MAX_RECORDS;
+    s->batch_limit = TARGET_MAX_RECORDS;
     s->pack_units = PACK_UNITS_MAX;
     s->batches = calloc(s->n_batches, sizeof(*s->batches));
     s->idle = calloc(s->n_batches, sizeof(struct batch *));
@@ -108,8 +108,8 @@ delivery_limit_packs(struct shipper *s)
 {
     uint64_t bytes = s->stage->task->weir.pack_size;
 
-    if (s->stream.max_record_bytes < bytes)
-        bytes = s->stream.max_record_bytes;
+    if (s->target_state.max_record_bytes < bytes)
+        bytes = s->target_state.max_record_bytes;
     lanes_set_pack_limit(s->lanes, (uint32_t)bytes, s->pack_units);
 }
 
@@ -177,7 +177,7 @@ search_refused(struct shipper *s, const struct batch *b, const struct err *why, 
 
 /* A request that failed as a whole. */
 static int
-take_failure(struct shipper *s, const struct kinesis_answer *a, int64_t now_ns, struct err *e)
+take_failure(struct shipper *s, const struct target_answer *a, int64_t now_ns, struct err *e)
 {
     struct batch *b = a->tag;
 
@@ -199,7 +199,7 @@ take_failure(struct shipper *s, const struct kinesis_answer *a, int64_t now_ns, 
 /* ---- answers ---- */
 
 static void
-check_shard(struct shipper *s, const struct parcel *p, const struct kinesis_result *r,
+check_shard(struct shipper *s, const struct parcel *p, const struct target_result *r,
             int64_t now_ns)
 {
     const char *expected = s->map.shards[lanes_shard_of(s->lanes, p)].id;
@@ -211,7 +211,7 @@ check_shard(struct shipper *s, const struct parcel *p, const struct kinesis_resu
 }
 
 static void
-tell_breach(struct shipper *s, const struct unit *u, const struct kinesis_result *r)
+tell_breach(struct shipper *s, const struct unit *u, const struct target_result *r)
 {
     char position[POSITION_TEXT_SIZE];
 
@@ -224,7 +224,7 @@ tell_breach(struct shipper *s, const struct unit *u, const struct kinesis_result
 }
 
 static void
-take_stored(struct shipper *s, const struct parcel *p, const struct kinesis_result *r,
+take_stored(struct shipper *s, const struct parcel *p, const struct target_result *r,
             int64_t now_ns, int64_t now_real_ns)
 {
     struct unit *u = p->first;
@@ -245,13 +245,13 @@ take_stored(struct shipper *s, const struct parcel *p, const struct kinesis_resu
 }
 
 static void
-take_failed(struct shipper *s, const struct parcel *p, const struct kinesis_result *r,
+take_failed(struct shipper *s, const struct parcel *p, const struct target_result *r,
             int64_t now_ns)
 {
     const char *shard = s->map.shards[lanes_shard_of(s->lanes, p)].id;
 
-    p->first->is_ambiguous = r->outcome != KINESIS_THROTTLED;
-    if (r->outcome == KINESIS_THROTTLED) {
+    p->first->is_ambiguous = r->outcome != TARGET_THROTTLED;
+    if (r->outcome == TARGET_THROTTLED) {
         stats_add(s->stage->stats, STAT_THROTTLED, 1);
         log_warn("throttled", "shard=%s text=\"over the shard's limits; it gets a pause\"", shard);
         lanes_failed(s->lanes, p, LANES_THROTTLED, now_ns);
@@ -265,9 +265,9 @@ take_failed(struct shipper *s, const struct parcel *p, const struct kinesis_resu
 static void
 grow_limits(struct shipper *s)
 {
-    if (s->batch_limit < KINESIS_MAX_RECORDS)
+    if (s->batch_limit < TARGET_MAX_RECORDS)
         s->batch_limit =
-            s->batch_limit * 2 < KINESIS_MAX_RECORDS ? s->batch_limit * 2 : KINESIS_MAX_RECORDS;
+            s->batch_limit * 2 < TARGET_MAX_RECORDS ? s->batch_limit * 2 : TARGET_MAX_RECORDS;
     if (s->pack_units < PACK_UNITS_MAX) {
         s->pack_units = s->pack_units * 2 < PACK_UNITS_MAX ? s->pack_units * 2 : PACK_UNITS_MAX;
         delivery_limit_packs(s);
@@ -289,7 +289,7 @@ run_start(const struct batch *b, size_t end)
 /* An answer with an outcome for each record: key by key from the last to the first, so that what
    failed is queued again in its order; the records of one key from the first to the last. */
 static void
-take_results(struct shipper *s, const struct kinesis_answer *a, int64_t now_ns)
+take_results(struct shipper *s, const struct target_answer *a, int64_t now_ns)
 {
     struct batch *b = a->tag;
     int64_t now_real_ns = clock_real_ns();
@@ -305,7 +305,7 @@ take_results(struct shipper *s, const struct kinesis_answer *a, int64_t now_ns)
     for (size_t end = b->n; end > 0; end = start) {
         start = run_start(b, end);
         for (size_t i = start; i < end; i++) {
-            if (a->results[i].outcome == KINESIS_STORED)
+            if (a->results[i].outcome == TARGET_STORED)
                 take_stored(s, &b->parcels[i], &a->results[i], now_ns, now_real_ns);
             else
                 take_failed(s, &b->parcels[i], &a->results[i], now_ns);
@@ -317,10 +317,10 @@ take_results(struct shipper *s, const struct kinesis_answer *a, int64_t now_ns)
 int
 delivery_answers(struct shipper *s, struct err *e)
 {
-    const struct kinesis_answer *a;
+    const struct target_answer *a;
     int rc = 0;
 
-    while (rc == 0 && (a = kinesis_put_next(s->kinesis)) != NULL) {
+    while (rc == 0 && (a = s->target->ops->put_next(s->target)) != NULL) {
         int64_t now_ns = clock_mono_ns();
 
         s->saturated_until_ns = 0;
@@ -366,7 +366,7 @@ make_pack_room(struct shipper *s, size_t size, struct err *e)
 }
 
 static int
-make_entries(struct shipper *s, const struct batch *b, struct kinesis_entry *entries, struct err *e)
+make_entries(struct shipper *s, const struct batch *b, struct target_entry *entries, struct err *e)
 {
     enum packing packing = s->stage->task->weir.packing;
     size_t packed = 0;
@@ -387,7 +387,7 @@ make_entries(struct shipper *s, const struct batch *b, struct kinesis_entry *ent
             data = at;
             at += p->data_size;
         }
-        entries[i] = (struct kinesis_entry){data, u->key_text, p->data_size, u->key_size};
+        entries[i] = (struct target_entry){data, u->key_text, p->data_size, u->key_size};
     }
     return 0;
 }
@@ -396,12 +396,12 @@ make_entries(struct shipper *s, const struct batch *b, struct kinesis_entry *ent
 static bool
 start_request(struct shipper *s, struct batch *b, int64_t now_ns)
 {
-    struct kinesis_entry entries[KINESIS_MAX_RECORDS];
+    struct target_entry entries[TARGET_MAX_RECORDS];
     struct err problem = ERR_INIT;
 
     CRASH_POINT("shipper-send-before");
     if (make_entries(s, b, entries, &problem) == 0 &&
-        kinesis_put_start(s->kinesis, entries, b->n, b->is_fresh, b, &problem) == 0) {
+        s->target->ops->put_start(s->target, entries, b->n, b->is_fresh, b, &problem) == 0) {
         CRASH_POINT("shipper-send-after");
         count_sent(s, b);
         return true;
@@ -431,7 +431,7 @@ void
 delivery_send(struct shipper *s, int64_t now_ns)
 {
     while (s->is_open && now_ns >= s->hold_until_ns && s->n_idle > 0 &&
-           kinesis_put_possible(s->kinesis) && is_worthwhile(s, now_ns)) {
+           s->target->ops->put_possible(s->target) && is_worthwhile(s, now_ns)) {
         struct batch *b = s->idle[s->n_idle - 1];
 
         if (lanes_take(s->lanes, now_ns, s->batch_limit, b) == 0) {

@@ -87,7 +87,7 @@ check_limits(struct shipper *s, const struct unit *u, struct err *e)
     size_t key_chars = characters(u->key_text, u->key_size);
     char position[POSITION_TEXT_SIZE];
 
-    if (size <= s->stream.max_record_bytes && key_chars <= MAX_KEY_CHARS)
+    if (size <= s->target_state.max_record_bytes && key_chars <= MAX_KEY_CHARS)
         return 0;
     (void)position_text(&u->head->position, position);
     stats_add(s->stage->stats, STAT_TOO_LARGE, 1);
@@ -99,7 +99,7 @@ check_limits(struct shipper *s, const struct unit *u, struct err *e)
     }
     err_set(e, ERR_DATA,
             "%s at %s: a record of %zu bytes (partition key included); the stream takes %u",
-            tables_name(s->tables, u->table_id), position, size, s->stream.max_record_bytes);
+            tables_name(s->tables, u->table_id), position, size, s->target_state.max_record_bytes);
     return err_hint(e, "raise the stream's MaxRecordSizeInKiB (UpdateMaxRecordSize, up to 10240), "
                        "or leave out a column; everything before this record is delivered, nothing "
                        "is skipped; or set Weir.RefusedRecordPolicy to dead-letter");

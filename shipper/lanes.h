@@ -33,8 +33,8 @@
 #define WEIR_SHIPPER_LANES_H
 
 #include "shipper/kinesis/client.h"
-#include "shipper/kinesis/shard_map.h"
 #include "shipper/pack.h"
+#include "shipper/shard_map.h"
 #include "shipper/window.h"
 
 struct lanes;
@@ -50,7 +50,7 @@ struct lanes_config {
 
 /* What goes out in one request; parcels of one key stand side by side, in order. */
 struct batch {
-    struct parcel parcels[KINESIS_MAX_RECORDS];
+    struct parcel parcels[TARGET_MAX_RECORDS];
     size_t n;
     uint64_t bytes; /* data and partition keys */
     bool is_fresh;  /* some parcel's last outcome is unknown: use a new connection */

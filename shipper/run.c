@@ -83,7 +83,7 @@ rest(struct shipper *s)
     } else {
         if (has_room && ms > BUSY_MS)
             ms = now_ns - s->quiet_ns < QUIET_NS ? BUSY_MS : ms < QUIET_MS ? ms : QUIET_MS;
-        kinesis_poll(s->kinesis, ms);
+        s->target->ops->poll(s->target, ms);
     }
     stats_add(s->stage->stats, STAT_IDLE_NS, (uint64_t)(clock_mono_ns() - start_ns));
 }
@@ -101,7 +101,7 @@ turn(struct shipper *s, struct err *e)
     if (taken < 0)
         return -1;
     delivery_send(s, now_ns);
-    kinesis_poll(s->kinesis, 0);
+    s->target->ops->poll(s->target, 0);
     if (settle(s, now_ns, false, e) != 0)
         return -1;
     if (s->is_blocked && window_unacked(s->window) == 1) {
@@ -120,7 +120,7 @@ drain(struct shipper *s, struct err *e)
     int64_t until_ns = clock_mono_ns() + DRAIN_NS;
 
     while (delivery_in_flight(s) > 0 && clock_mono_ns() < until_ns) {
-        kinesis_poll(s->kinesis, IDLE_MS);
+        s->target->ops->poll(s->target, IDLE_MS);
         if (settle(s, clock_mono_ns(), false, e) != 0)
             return -1;
     }
@@ -147,17 +147,18 @@ static int
 shipper_open(struct shipper *s, struct err *e)
 {
     const struct task *task = s->stage->task;
-    struct kinesis_config kinesis = {.stream_arn = task->target.stream_arn,
-                                     .endpoint_url = task->target.endpoint_url,
-                                     .ca_file = task->target.ca_file,
-                                     .timeout_ms = task->weir.request_timeout_ms,
-                                     .requests_in_flight = task->weir.requests_in_flight,
-                                     .wake_fd = s->stage->stop_fd};
+    struct target_config target = {.task = task,
+                                   .shipper = s->stage->index,
+                                   .requests_in_flight = task->weir.requests_in_flight,
+                                   .wake_fd = s->stage->stop_fd};
+    const struct target_ops *ops = target_find(task->target.engine_name);
     struct window_config window = {.records = task->weir.window_records, .copy_bytes = COPY_BYTES};
 
     s->refresh_backoff = (struct stage_backoff){.base_ms = 200, .cap_ms = 5000};
     s->state = STATE_STARTING;
-    if (kinesis_open(&kinesis, &s->kinesis, e) != 0 ||
+    if (ops == NULL)
+        return err_set(e, ERR_CONFIG, "no target is named '%s'", task->target.engine_name);
+    if (ops->open(&target, &s->target, e) != 0 ||
         stage_wait_topology(s->stage, &s->topology, e) != 0)
         return -1;
     window.channels = s->topology.encoders;
@@ -166,8 +167,8 @@ shipper_open(struct shipper *s, struct err *e)
         delivery_open(s, e) != 0 || tables_open(s->stage, &s->tables, e) != 0 ||
         progress_open(&s->progress, s->stage, &s->topology, e) != 0)
         return -1;
-    log_info("ready", "endpoint=%s stream=%s encoders=%u generation=%llu",
-             kinesis_endpoint(s->kinesis), task->target.stream_name, s->topology.encoders,
+    log_info("ready", "target=%s endpoint=%s stream=%s encoders=%u generation=%llu", ops->name,
+             s->target->ops->where(s->target), task->target.stream_name, s->topology.encoders,
              (unsigned long long)s->topology.generation);
     return 0;
 }
@@ -175,7 +176,8 @@ shipper_open(struct shipper *s, struct err *e)
 static void
 shipper_close(struct shipper *s)
 {
-    kinesis_close(&s->kinesis);
+    if (s->target != NULL)
+        s->target->ops->close(&s->target);
     delivery_close(s);
     shard_map_free(&s->map);
     window_close(&s->window);

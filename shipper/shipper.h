@@ -1,5 +1,5 @@
 /*
- * shipper - takes records from the encoders' channels and delivers them to a Kinesis stream.
+ * shipper - takes records from the encoders' channels and delivers them to a target.
  *
  * One thread, one loop: intake (channels to window and lanes), delivery (lanes to requests,
  * answers back), release and checkpoint, then a wait for whatever comes first.
@@ -16,6 +16,7 @@
 #include "shipper/lanes.h"
 #include "shipper/progress.h"
 #include "shipper/tables.h"
+#include "shipper/target.h"
 #include "shipper/window.h"
 
 #define SHIPPER_MAX_CHANNELS 64
@@ -37,7 +38,7 @@ struct shipper {
 
     struct window *window;
     struct lanes *lanes;
-    struct kinesis *kinesis;
+    struct target *target;
     struct progress progress;
     struct tables *tables;
     struct position told; /* what the statistics say is complete */
@@ -65,7 +66,7 @@ struct shipper {
 
     /* stream.c */
     struct shard_map map;
-    struct kinesis_stream stream;
+    struct target_state target_state;
     struct stage_backoff refresh_backoff;
     int64_t refresh_due_ns;
     int64_t refreshed_ns;

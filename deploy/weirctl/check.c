@@ -223,7 +223,7 @@ check_stream_state(struct tally *t, const struct task *task, const struct kinesi
 static bool
 check_shards(struct tally *t, struct kinesis *k)
 {
-    struct kinesis_shard *shards = NULL;
+    struct target_shard *shards = NULL;
     struct err e = ERR_INIT;
     size_t n = 0;
 
@@ -299,6 +299,23 @@ check_stream(struct tally *t, const struct task *task)
     kinesis_close(&k);
 }
 
+static void
+check_files(struct tally *t, const struct task *task)
+{
+    const char *directory = task->target.file_directory;
+    char part[PATH_MAX];
+    struct statfs fs;
+
+    (void)printf("files\n");
+    if (!check_writable(t, "FileSettings.Directory", directory, part, sizeof(part)))
+        return;
+    say(t, LEVEL_OK, NULL, "FileSettings.Directory %s can be written", directory);
+    if (statfs(part, &fs) == 0 && (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC))
+        say(t, LEVEL_WARN, "choose a directory on a disk",
+            "FileSettings.Directory %s lies in memory: a restart of the host empties it",
+            directory);
+}
+
 int
 check_command(int argc, char **argv)
 {
@@ -319,7 +336,10 @@ check_command(int argc, char **argv)
     if (task != NULL) {
         check_host(&t, task);
         check_source(&t, task);
-        check_stream(&t, task);
+        if (strcmp(task->target.engine_name, "file") == 0)
+            check_files(&t, task);
+        else
+            check_stream(&t, task);
         task_free(&task);
     }
     (void)printf("%u problem%s, %u warning%s\n", t.problems, t.problems == 1 ? "" : "s", t.warnings,

@@ -37,7 +37,7 @@ struct options {
 };
 
 struct shard_cursor {
-    char id[KINESIS_SHARD_ID_SIZE];
+    char id[TARGET_SHARD_ID_SIZE];
     char last[KINESIS_SEQUENCE_SIZE]; /* sequence number printed last */
     char *iterator;                   /* NULL: read to its end */
 };
@@ -148,7 +148,7 @@ tail_print(FILE *out, const char *shard, const struct kinesis_record *r,
 static int
 open_shards(struct tail *t, struct err *e)
 {
-    struct kinesis_shard *shards = NULL;
+    struct target_shard *shards = NULL;
     size_t n = 0;
     int rc = 0;
 
@@ -362,6 +362,11 @@ resolve(const struct options *o, char *arn, size_t size, struct kinesis_config *
         status = weirctl_load("tail", o->path, task);
         if (status != WEIRCTL_OK)
             return status;
+        if (strcmp((*task)->target.engine_name, "kinesis") != 0) {
+            (void)fprintf(stderr, "weirctl tail: the task writes files; they are in %s\n",
+                          (*task)->target.file_directory);
+            return WEIRCTL_USAGE;
+        }
         config->stream_arn = (*task)->target.stream_arn;
         config->ca_file = (*task)->target.ca_file;
         if (o->endpoint[0] == '\0')

@@ -255,14 +255,14 @@ kinesis_put_possible(const struct kinesis *k)
 }
 
 int
-kinesis_put_start(struct kinesis *k, const struct kinesis_entry *entries, size_t n, bool fresh,
+kinesis_put_start(struct kinesis *k, const struct target_entry *entries, size_t n, bool fresh,
                   void *tag, struct err *e)
 {
     struct http_call *call;
     struct put *p;
 
     end_shown(k);
-    CHECK(n > 0 && n <= KINESIS_MAX_RECORDS && k->puts_busy < k->n_puts);
+    CHECK(n > 0 && n <= TARGET_MAX_RECORDS && k->puts_busy < k->n_puts);
     call = http_acquire(k->http);
     CHECK(call != NULL);
     p = &k->puts[call->index];
@@ -280,7 +280,7 @@ kinesis_put_start(struct kinesis *k, const struct kinesis_entry *entries, size_t
 static void
 judge_put(struct kinesis *k, struct put *p)
 {
-    struct kinesis_answer *a = &k->answer;
+    struct target_answer *a = &k->answer;
     const struct http_call *call = p->call;
     struct service_error why;
 
@@ -302,10 +302,10 @@ judge_put(struct kinesis *k, struct put *p)
     k->is_stale |= why.is_credentials;
 }
 
-const struct kinesis_answer *
+const struct target_answer *
 kinesis_put_next(struct kinesis *k)
 {
-    struct kinesis_answer *a = &k->answer;
+    struct target_answer *a = &k->answer;
     struct put *p = k->finished_head;
 
     end_shown(k);
@@ -315,7 +315,7 @@ kinesis_put_next(struct kinesis *k)
     if (k->finished_head == NULL)
         k->finished_tail = NULL;
     k->shown = p;
-    *a = (struct kinesis_answer){.tag = p->tag, .results = p->results, .n = p->n};
+    *a = (struct target_answer){.tag = p->tag, .results = p->results, .n = p->n};
     a->elapsed_ns = p->call->elapsed_ns;
     a->body_bytes = p->call->request.size;
     a->retry_after_ms = (uint32_t)strtoul(p->call->headers.retry_after_ms, NULL, 10);

@@ -19,6 +19,7 @@
 #define WEIR_KINESIS_CLIENT_H
 
 #include "common/err.h"
+#include "shipper/target.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -26,9 +27,7 @@
 
 struct kinesis;
 
-#define KINESIS_MAX_RECORDS       500
 #define KINESIS_MAX_REQUEST_BYTES (10U << 20) /* data before base64, plus partition keys */
-#define KINESIS_SHARD_ID_SIZE     129
 #define KINESIS_SEQUENCE_SIZE     130
 
 struct kinesis_config {
@@ -77,16 +76,8 @@ struct kinesis_stream {
 
 int kinesis_describe(struct kinesis *k, struct kinesis_stream *out, struct err *e);
 
-struct kinesis_shard {
-    char id[KINESIS_SHARD_ID_SIZE];
-    char parent[KINESIS_SHARD_ID_SIZE]; /* "" = none */
-    uint8_t first_hash[16];             /* big-endian, inclusive */
-    uint8_t last_hash[16];
-    bool is_open;
-};
-
 /* All pages.  *out is an array of *n in the order of first_hash; the caller frees it. */
-int kinesis_list_shards(struct kinesis *k, bool open_only, struct kinesis_shard **out, size_t *n,
+int kinesis_list_shards(struct kinesis *k, bool open_only, struct target_shard **out, size_t *n,
                         struct err *e);
 
 /*
@@ -96,7 +87,7 @@ int kinesis_list_shards(struct kinesis *k, bool open_only, struct kinesis_shard 
  */
 int kinesis_refresh_start(struct kinesis *k, struct err *e);
 int kinesis_refresh_next(struct kinesis *k, struct kinesis_stream *stream,
-                         struct kinesis_shard **shards, size_t *n, struct err *e);
+                         struct target_shard **shards, size_t *n, struct err *e);
 
 enum kinesis_start {
     KINESIS_START_OLDEST,  /* TRIM_HORIZON */
@@ -140,46 +131,6 @@ int kinesis_probe_put(struct kinesis *k, bool *was_written, struct err *e);
 
 /* ---- PutRecords ---- */
 
-struct kinesis_entry {
-    const void *data;
-    const void *key; /* UTF-8, 1..256 characters */
-    uint32_t data_size;
-    uint32_t key_size;
-};
-
-enum kinesis_outcome {
-    KINESIS_STORED,
-    KINESIS_THROTTLED, /* over the shard's limits: not stored */
-    KINESIS_INTERNAL,  /* the service failed: stored or not */
-    KINESIS_OTHER,     /* a code nobody documented for a record */
-};
-
-struct kinesis_result {
-    enum kinesis_outcome outcome;
-    const char *text; /* sequence number, or the error's code; not terminated */
-    uint32_t text_size;
-    const char *shard_id; /* not terminated; size 0 unless stored */
-    uint32_t shard_id_size;
-};
-
-struct kinesis_answer {
-    void *tag; /* as given to kinesis_put_start() */
-    /*
-     * True: results[0..n) hold an outcome for each entry.  False: the request failed as a
-     * whole, and error says how.
-     */
-    bool is_answered;
-    bool is_ambiguous; /* not answered, and the records may be stored or not */
-    bool is_refused;   /* the service will never take this request: a bad member */
-    struct err error;
-    uint32_t retry_after_ms; /* the service's wish; 0 = none */
-    const struct kinesis_result *results;
-    size_t n;
-    int64_t elapsed_ns;
-    size_t body_bytes;
-    char request_id[64]; /* x-amzn-RequestId, for the log; may be empty */
-};
-
 /* True when another kinesis_put_start() is possible now. */
 bool kinesis_put_possible(const struct kinesis *k);
 
@@ -188,13 +139,13 @@ bool kinesis_put_possible(const struct kinesis *k);
  * fresh asks for a new connection (after an ambiguous outcome).  ERR_CREDENTIALS when there
  * are none; ERR_NOMEM.  Nothing was sent when -1 is returned.
  */
-int kinesis_put_start(struct kinesis *k, const struct kinesis_entry *entries, size_t n, bool fresh,
+int kinesis_put_start(struct kinesis *k, const struct target_entry *entries, size_t n, bool fresh,
                       void *tag, struct err *e);
 
 /* Moves all connections on; returns after timeout_ms, or earlier when something came. */
 void kinesis_poll(struct kinesis *k, int timeout_ms);
 
 /* One finished call, or NULL.  Valid until the next kinesis_put_next() or kinesis_put_start(). */
-const struct kinesis_answer *kinesis_put_next(struct kinesis *k);
+const struct target_answer *kinesis_put_next(struct kinesis *k);
 
 #endif

@@ -18,14 +18,14 @@ struct put {
     void *tag;
     size_t n;
     struct put *next; /* in the list of finished ones */
-    struct kinesis_result results[KINESIS_MAX_RECORDS];
+    struct target_result results[TARGET_MAX_RECORDS];
 };
 
 /* Where a refresh in the background stands. */
 enum refresh_step { REFRESH_IDLE, REFRESH_DESCRIBE, REFRESH_LIST };
 
 struct shard_list {
-    struct kinesis_shard *shards;
+    struct target_shard *shards;
     size_t n;
     size_t capacity;
     char *next_token; /* NULL = that was the last page */
@@ -48,7 +48,7 @@ struct kinesis {
     struct put *finished_head;
     struct put *finished_tail;
     struct put *shown; /* its answer is with the caller */
-    struct kinesis_answer answer;
+    struct target_answer answer;
 
     struct http_call *control; /* NULL = none under way */
     const char *control_what;

@@ -204,7 +204,7 @@ static int
 list_grow(struct shard_list *list, struct err *e)
 {
     size_t capacity = list->capacity > 0 ? list->capacity * 2 : 64;
-    struct kinesis_shard *shards;
+    struct target_shard *shards;
 
     if (list->n < list->capacity)
         return 0;
@@ -219,7 +219,7 @@ list_grow(struct shard_list *list, struct err *e)
 }
 
 static bool
-read_shard(const json_t *s, struct kinesis_shard *out)
+read_shard(const json_t *s, struct target_shard *out)
 {
     const json_t *range = json_object_get(s, "HashKeyRange");
     const json_t *numbers = json_object_get(s, "SequenceNumberRange");
@@ -228,7 +228,7 @@ read_shard(const json_t *s, struct kinesis_shard *out)
     const char *first = json_string_value(json_object_get(range, "StartingHashKey"));
     const char *last = json_string_value(json_object_get(range, "EndingHashKey"));
 
-    *out = (struct kinesis_shard){.id = ""};
+    *out = (struct target_shard){.id = ""};
     if (id == NULL || first == NULL || last == NULL)
         return false;
     (void)snprintf(out->id, sizeof(out->id), "%s", id);
@@ -268,14 +268,14 @@ read_page(struct kinesis *k, const json_t *root, bool open_only, struct shard_li
 static int
 compare_shards(const void *a, const void *b)
 {
-    const struct kinesis_shard *sa = a;
-    const struct kinesis_shard *sb = b;
+    const struct target_shard *sa = a;
+    const struct target_shard *sb = b;
 
     return memcmp(sa->first_hash, sb->first_hash, sizeof(sa->first_hash));
 }
 
 static void
-list_finish(struct shard_list *list, struct kinesis_shard **out, size_t *n)
+list_finish(struct shard_list *list, struct target_shard **out, size_t *n)
 {
     if (list->n > 0)
         qsort(list->shards, list->n, sizeof(*list->shards), compare_shards);
@@ -294,7 +294,7 @@ list_drop(struct shard_list *list)
 }
 
 int
-kinesis_list_shards(struct kinesis *k, bool open_only, struct kinesis_shard **out, size_t *n,
+kinesis_list_shards(struct kinesis *k, bool open_only, struct target_shard **out, size_t *n,
                     struct err *e)
 {
     struct shard_list list = {.shards = NULL};
@@ -362,8 +362,8 @@ refresh_step(struct kinesis *k, struct err *e)
 }
 
 int
-kinesis_refresh_next(struct kinesis *k, struct kinesis_stream *stream,
-                     struct kinesis_shard **shards, size_t *n, struct err *e)
+kinesis_refresh_next(struct kinesis *k, struct kinesis_stream *stream, struct target_shard **shards,
+                     size_t *n, struct err *e)
 {
     int rc;
 
@@ -390,9 +390,9 @@ kinesis_refresh_next(struct kinesis *k, struct kinesis_stream *stream,
 int
 kinesis_probe_put(struct kinesis *k, bool *was_written, struct err *e)
 {
-    static const struct kinesis_entry entry = {"{}\n", "weir-check", 3, 10};
+    static const struct target_entry entry = {"{}\n", "weir-check", 3, 10};
     struct http_buffer body = {.data = NULL};
-    struct kinesis_result result;
+    struct target_result result;
     int rc;
 
     *was_written = false;
@@ -405,6 +405,6 @@ kinesis_probe_put(struct kinesis *k, bool *was_written, struct err *e)
         return strstr(e->text, "DryRunOperationException") != NULL ? 0 : -1;
     rc = put_answer_read(k->control->response.data, k->control->response.size, &result, 1, e);
     control_end(k);
-    *was_written = rc == 0 && result.outcome == KINESIS_STORED;
+    *was_written = rc == 0 && result.outcome == TARGET_STORED;
     return rc;
 }

@@ -131,19 +131,19 @@ is_sequence(struct span s)
     return true;
 }
 
-static enum kinesis_outcome
+static enum target_outcome
 outcome_of(struct span code)
 {
     if (span_is(code, "ProvisionedThroughputExceededException") ||
         span_is(code, "KMSThrottlingException"))
-        return KINESIS_THROTTLED;
+        return TARGET_THROTTLED;
     if (span_is(code, "InternalFailure"))
-        return KINESIS_INTERNAL;
-    return KINESIS_OTHER;
+        return TARGET_INTERNAL;
+    return TARGET_OTHER;
 }
 
 static bool
-take_entry(struct cursor *c, struct kinesis_result *out)
+take_entry(struct cursor *c, struct target_result *out)
 {
     struct span sequence = {NULL, 0};
     struct span shard = {NULL, 0};
@@ -173,8 +173,8 @@ take_entry(struct cursor *c, struct kinesis_result *out)
     /* Neither number nor code is no outcome at all. */
     if (sequence.size == 0 && code.size == 0)
         return false;
-    *out = (struct kinesis_result){
-        .outcome = sequence.size > 0 ? KINESIS_STORED : outcome_of(code),
+    *out = (struct target_result){
+        .outcome = sequence.size > 0 ? TARGET_STORED : outcome_of(code),
         .text = sequence.size > 0 ? sequence.text : code.text,
         .text_size = (uint32_t)(sequence.size > 0 ? sequence.size : code.size),
         .shard_id = shard.text,
@@ -185,9 +185,9 @@ take_entry(struct cursor *c, struct kinesis_result *out)
 
 /* False when the text is no array of entries; *seen counts them, those too many included. */
 static bool
-take_entries(struct cursor *c, struct kinesis_result *results, size_t n, size_t *seen)
+take_entries(struct cursor *c, struct target_result *results, size_t n, size_t *seen)
 {
-    struct kinesis_result surplus;
+    struct target_result surplus;
 
     *seen = 0;
     if (!take(c, '['))
@@ -203,7 +203,7 @@ take_entries(struct cursor *c, struct kinesis_result *results, size_t n, size_t 
 }
 
 int
-put_answer_read(const char *body, size_t size, struct kinesis_result *results, size_t n,
+put_answer_read(const char *body, size_t size, struct target_result *results, size_t n,
                 struct err *e)
 {
     struct cursor c = {body, body + size};

@@ -15,7 +15,7 @@
  * Fills results[0..n) from exactly n entries; texts point into body.  -1 with ERR_PROTOCOL for
  * anything that is not an answer to a request of n records.
  */
-int put_answer_read(const char *body, size_t size, struct kinesis_result *results, size_t n,
+int put_answer_read(const char *body, size_t size, struct target_result *results, size_t n,
                     struct err *e);
 
 #endif

@@ -38,7 +38,7 @@ put_escaped(char *at, const char *text, size_t n)
 }
 
 int
-put_body_write(struct http_buffer *b, const char *stream_arn, const struct kinesis_entry *entries,
+put_body_write(struct http_buffer *b, const char *stream_arn, const struct target_entry *entries,
                size_t n, bool is_dry_run, struct err *e)
 {
     size_t need = strlen(stream_arn) + 2 * RECORD_OVERHEAD;

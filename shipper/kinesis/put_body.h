@@ -12,6 +12,6 @@
 
 /* Appends the body to b.  stream_arn needs no escaping (aws_stream_arn_parse saw to it). */
 int put_body_write(struct http_buffer *b, const char *stream_arn,
-                   const struct kinesis_entry *entries, size_t n, bool is_dry_run, struct err *e);
+                   const struct target_entry *entries, size_t n, bool is_dry_run, struct err *e);
 
 #endif

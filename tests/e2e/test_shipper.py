@@ -48,6 +48,7 @@ class Fed:
         self.n_shippers = shippers
         self.feeder = None
         self.shippers = {}
+        self.popen = {}  # more arguments for starting a shipper
         self.write_keys(*(credentials or (KEY, SECRET)))
         self.task = {
             "ReplicationTaskIdentifier": "fed",
@@ -108,7 +109,7 @@ class Fed:
         with open(self.log_path(index), "ab") as log:
             self.shippers[index] = subprocess.Popen(
                 [built("weir-shipper", self.build), str(self.task_file), "-i", str(index)],
-                stderr=log, env={**self.environment, **environment})
+                stderr=log, env={**self.environment, **environment}, **self.popen)
         return self.shippers[index]
 
     def ship_all(self):

@@ -5,7 +5,7 @@
 #include "shipper/kinesis/put_body.h"
 #include "shipper/kinesis/sequence.h"
 #include "shipper/kinesis/service_error.h"
-#include "shipper/kinesis/shard_map.h"
+#include "shipper/shard_map.h"
 
 #include "common/clock.h"
 
@@ -22,7 +22,7 @@
     ",{\"ErrorCode\":\"Strange\"}]}\n"
 
 static int
-parse(const char *text, size_t size, struct kinesis_result *results, size_t n)
+parse(const char *text, size_t size, struct target_result *results, size_t n)
 {
     /* An exact copy, so that a sanitizer sees every byte read too far. */
     char *copy = malloc(size > 0 ? size : 1);
@@ -39,24 +39,24 @@ parse(const char *text, size_t size, struct kinesis_result *results, size_t n)
 
 START_TEST(a_good_answer)
 {
-    struct kinesis_result r[4];
+    struct target_result r[4];
     struct err e = ERR_INIT;
     static const char text[] = GOOD;
 
     ck_assert_int_eq(0, put_answer_read(text, strlen(text), r, 4, &e));
-    ck_assert_int_eq(r[0].outcome, KINESIS_STORED);
+    ck_assert_int_eq(r[0].outcome, TARGET_STORED);
     ck_assert_int_eq(0, memcmp(r[0].text, "49", r[0].text_size));
     ck_assert_uint_eq(r[0].shard_id_size, 20);
-    ck_assert_int_eq(r[1].outcome, KINESIS_THROTTLED);
-    ck_assert_int_eq(r[2].outcome, KINESIS_INTERNAL);
-    ck_assert_int_eq(r[3].outcome, KINESIS_OTHER);
+    ck_assert_int_eq(r[1].outcome, TARGET_THROTTLED);
+    ck_assert_int_eq(r[2].outcome, TARGET_INTERNAL);
+    ck_assert_int_eq(r[3].outcome, TARGET_OTHER);
 }
 END_TEST
 
 START_TEST(cut_at_every_byte)
 {
     static const char text[] = GOOD;
-    struct kinesis_result r[4];
+    struct target_result r[4];
 
     for (size_t size = 0; size < strlen(text) - 1; size++)
         ck_assert_msg(parse(text, size, r, 4) != 0, "cut at %zu was taken", size);
@@ -69,7 +69,7 @@ START_TEST(every_byte_replaced)
 {
     static const char with[] = {'\0', '"',  '{', '}', '[',  ']',   ',',
                                 ':',  '\\', '0', 'z', '\n', '\xff'};
-    struct kinesis_result r[4];
+    struct target_result r[4];
     char text[] = GOOD;
 
     for (size_t i = 0; i < sizeof(text) - 1; i++) {
@@ -113,7 +113,7 @@ static const char *const refused[] = {
 
 START_TEST(answers_that_are_none)
 {
-    struct kinesis_result r[1];
+    struct target_result r[1];
 
     for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
         ck_assert_msg(parse(refused[i], strlen(refused[i]), r, 1) != 0, "taken: %s", refused[i]);
@@ -124,10 +124,10 @@ START_TEST(a_count_that_lies_changes_nothing)
 {
     static const char text[] = "{\"FailedRecordCount\":0,\"Records\":[{\"ErrorCode\":"
                                "\"InternalFailure\"}]}";
-    struct kinesis_result r[1];
+    struct target_result r[1];
 
     ck_assert_int_eq(0, parse(text, strlen(text), r, 1));
-    ck_assert_int_eq(r[0].outcome, KINESIS_INTERNAL);
+    ck_assert_int_eq(r[0].outcome, TARGET_INTERNAL);
 }
 END_TEST
 
@@ -136,7 +136,7 @@ END_TEST
 START_TEST(bodies_decode_to_the_same_records)
 {
     struct http_buffer b = {.data = NULL};
-    struct kinesis_entry entries[300];
+    struct target_entry entries[300];
     static uint8_t data[300];
     static const char key[] = "quote\" back\\ tab\t \x01 \xc3\xa9\xf0\x9f\x98\x80 /";
     struct err e = ERR_INIT;
@@ -148,7 +148,7 @@ START_TEST(bodies_decode_to_the_same_records)
         data[i] = (uint8_t)(i * 7);
     for (size_t i = 0; i < 300; i++)
         entries[i] =
-            (struct kinesis_entry){data, key, (uint32_t)i, (uint32_t)(1 + i % (sizeof(key) - 1))};
+            (struct target_entry){data, key, (uint32_t)i, (uint32_t)(1 + i % (sizeof(key) - 1))};
     /* Not in the middle of a character: jansson checks. */
     for (size_t i = 0; i < 300; i++) {
         while ((key[entries[i].key_size] & 0xc0) == 0x80)
@@ -321,8 +321,8 @@ END_TEST
 
 START_TEST(shards_by_hash)
 {
-    struct kinesis_shard *shards = calloc(3, sizeof(*shards));
-    struct kinesis_shard *same = calloc(3, sizeof(*same));
+    struct target_shard *shards = calloc(3, sizeof(*shards));
+    struct target_shard *same = calloc(3, sizeof(*same));
     struct shard_map m = {NULL, 0};
     uint8_t hash[16] = {0};
 

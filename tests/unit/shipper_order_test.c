@@ -36,8 +36,8 @@ struct flight {
     struct batch batch;
     bool is_used;
     bool is_lost; /* carried out in part, and the answer never comes */
-    bool was_stored[KINESIS_MAX_RECORDS];
-    uint64_t number[KINESIS_MAX_RECORDS];
+    bool was_stored[TARGET_MAX_RECORDS];
+    uint64_t number[TARGET_MAX_RECORDS];
 };
 
 /* A way of delivering, and what must hold then. */
@@ -86,7 +86,7 @@ roll(uint64_t n)
 static void
 shards_make(size_t n)
 {
-    struct kinesis_shard *shards = calloc(n, sizeof(*shards));
+    struct target_shard *shards = calloc(n, sizeof(*shards));
     struct err e = ERR_INIT;
 
     for (size_t i = 0; i < n; i++) {

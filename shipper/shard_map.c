@@ -1,7 +1,7 @@
-#include "shipper/kinesis/shard_map.h"
+#include "shipper/shard_map.h"
 
 static bool
-is_same(const struct shard_map *m, const struct kinesis_shard *shards, size_t n)
+is_same(const struct shard_map *m, const struct target_shard *shards, size_t n)
 {
     if (m->n != n)
         return false;
@@ -13,7 +13,7 @@ is_same(const struct shard_map *m, const struct kinesis_shard *shards, size_t n)
 }
 
 bool
-shard_map_set(struct shard_map *m, struct kinesis_shard *shards, size_t n)
+shard_map_set(struct shard_map *m, struct target_shard *shards, size_t n)
 {
     bool changed = !is_same(m, shards, n);
 
