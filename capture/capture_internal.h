@@ -7,6 +7,7 @@
 #include "capture/output.h"
 #include "capture/source.h"
 #include "capture/state.h"
+#include "common/log.h"
 #include "common/stage.h"
 
 #include <stdbool.h>
@@ -29,6 +30,7 @@ struct member {
     char *full_name; /* "schema.table" */
     uint32_t home;   /* ring of its announcements, and of its rows when it has no key */
     bool is_refused; /* said so already */
+    struct log_site refusal;
     struct member_lob *lobs;
     uint16_t n_lobs;
 };
@@ -37,6 +39,23 @@ struct member {
 struct announcement {
     struct member *member;
     struct position position;
+};
+
+#define HEALTH_ALARMS_MAX (SOURCE_ALARMS_MAX + 4) /* the source's, and capture's own */
+
+/* What health.c remembers between two looks. */
+struct health_watch {
+    struct health_alarm {
+        char code[48];
+        enum source_level level;
+        uint64_t round; /* of looks, that saw it last */
+        struct log_site raised;
+    } alarms[HEALTH_ALARMS_MAX];
+    size_t n_alarms;
+    uint64_t round;
+    int64_t next_look_ns; /* monotonic */
+    int64_t next_beat_ns;
+    char heartbeat_error[240]; /* of the last one; "" = it went well */
 };
 
 struct capture {
@@ -57,6 +76,7 @@ struct capture {
     struct source_sink sink; /* for following */
     uint32_t rows_since_watermark;
     int64_t reached_real_ns; /* commit time of the place reached; 0 = not known */
+    struct health_watch watch;
     struct stage_backoff backoff;
     char *key_text; /* room for routing */
     size_t key_size;
@@ -153,6 +173,15 @@ int gap_on_lost(void *arg, struct source_table *t, const struct source_gap *gap,
 
 /* ERR_GAP, naming all of them, when every table of the task is suspended. */
 int gap_any_left(struct capture *c, struct err *e);
+
+/* ---- health.c ---- */
+
+/* To be called between the engine's calls, as often as one likes: looks at the source's health and
+   sends the heartbeat when they are due.  -1: the connection is lost, or the checkpoints are. */
+int health_tick(struct capture *c, struct err *e);
+
+/* The alarm's level for so much of the retention used up, with the level it has now. */
+enum source_level health_retention_level(uint64_t used_percent, enum source_level now);
 
 /* ---- follow.c ---- */
 

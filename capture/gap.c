@@ -110,6 +110,7 @@ gap_on_lost(void *arg, struct source_table *t, const struct source_gap *gap, str
 {
     struct capture *c = arg;
     struct state_table *st = state_find(&c->state, t->def->schema, t->def->name, t->instance);
+    char quoted[ERR_HINT_MAX];
 
     CHECK(st != NULL); /* the engine speaks of tables it was told to know */
     if (gap_suspend(c, st, gap, e) != 0)
@@ -119,7 +120,8 @@ gap_on_lost(void *arg, struct source_table *t, const struct source_gap *gap, str
     if (tables_refuse(c, t, e) != 0)
         return -1;
     if (gap->remedy[0] != '\0')
-        log_warn("gap-remedy", "table=%s.%s text=\"%s\"", st->schema, st->name, gap->remedy);
+        log_warn("gap-remedy", "text=%s", log_quote(gap->remedy, quoted, sizeof(quoted)));
+    c->watch.next_look_ns = 0; /* the alarm at once */
     return gap_any_left(c, e);
 }
 

@@ -302,7 +302,8 @@ load_run(struct capture *c, struct err *e)
             return 0;
         if (stage_stopping(c->stage))
             return err_set(e, ERR_STOPPED, "stopped in a full load");
-        if (output_beat(c->output, e) != 0 || plan_chunk(c, table, e) != 0)
+        if (output_beat(c->output, e) != 0 || health_tick(c, e) != 0 ||
+            plan_chunk(c, table, e) != 0)
             return -1;
     }
 }

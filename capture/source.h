@@ -150,6 +150,25 @@ struct source_findings {
     size_t n;
 };
 
+/* What is amiss at the source now, or worth knowing (SOURCE_OK).  The code is stable: what is known
+   by it is raised once and ends when a later look no longer finds it. */
+struct source_alarm {
+    enum source_level level;
+    char code[48]; /* "capture-job-stopped" */
+    char what[480];
+    char remedy[420]; /* the statement that mends it; "" for a note */
+};
+
+#define SOURCE_ALARMS_MAX 16
+
+struct source_health {
+    struct source_alarm alarms[SOURCE_ALARMS_MAX];
+    size_t n;
+    int64_t retention_ns;       /* how long the source keeps changes; 0 = not known */
+    bool retention_is_observed; /* by what is still there, for want of a right to ask */
+    int64_t headroom_ns; /* until it forgets what lies behind the place asked for; at least 0 */
+};
+
 struct source_engine {
     const char *name; /* SourceEndpoint.EngineName */
 
@@ -199,6 +218,18 @@ struct source_engine {
      */
     int (*follow)(struct source *s, const struct position *from, const struct source_sink *sink,
                   struct source_status *status, struct err *e);
+
+    /*
+     * A look at the source's own machinery, now and then between rounds: does it still read its
+     * log, how long does it keep what lies behind `safe` (acknowledged by the target)?  What the
+     * login may not see is left out, and never an error; -1 only when the connection is lost.
+     */
+    int (*health)(struct source *s, const struct position *safe, struct source_health *out,
+                  struct err *e);
+
+    /* Runs the operator's statement that keeps the log moving.  -1: it failed, with the reason; the
+       connection is lost when the error's class is RETRY. */
+    int (*heartbeat)(struct source *s, const char *statement, struct err *e);
 
     /* Everything up to position is acknowledged by the target: the source may forget it. */
     int (*confirm)(struct source *s, const struct position *position, struct err *e);

@@ -154,7 +154,7 @@ tables_refuse(struct capture *c, struct source_table *t, struct err *e)
     stats_table_add(m->stats, TSTAT_ERRORS, 1);
     (void)err_set(&why, code, "table %s is suspended: %s", m->full_name, t->refused);
     stats_error(c->stage->stats, &why, t->def->id);
-    log_err(LOG_ERROR, "table-suspended", &why);
+    log_err_write(LOG_ERROR, &m->refusal, "table-suspended", &why); /* one must not hide another */
     return 0;
 }
 

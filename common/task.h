@@ -105,11 +105,14 @@ struct weir_settings {
     uint64_t change_ring_size; /* bytes */
     uint64_t record_ring_size; /* bytes */
     char *log_level;
-    bool merge_deferred_updates; /* delete and insert of one row, one key: an update */
-    bool reread_unavailable;     /* values the log left out come from the table */
-    uint32_t poll_interval_ms;   /* longest pause between two looks at an idle log */
-    uint32_t load_chunk_rows;    /* rows of one full-load chunk */
-    uint32_t requests_in_flight; /* PutRecords calls at once, per shipper */
+    bool merge_deferred_updates;    /* delete and insert of one row, one key: an update */
+    bool reread_unavailable;        /* values the log left out come from the table */
+    uint32_t poll_interval_ms;      /* longest pause between two looks at an idle log */
+    uint32_t health_interval_ms;    /* between two looks at the source's health; 0 = none */
+    uint32_t heartbeat_interval_ms; /* 0 = no heartbeat */
+    char *heartbeat_statement;      /* run at the source so often; "" = none */
+    uint32_t load_chunk_rows;       /* rows of one full-load chunk */
+    uint32_t requests_in_flight;    /* PutRecords calls at once, per shipper */
     uint32_t request_timeout_ms;
     uint32_t checkpoint_interval_ms;
     uint32_t window_records; /* records a shipper holds unacknowledged at most */

@@ -1,6 +1,7 @@
 #include "capture/sqlserver/sqlserver.h"
 
 #include "capture/sqlserver/db.h"
+#include "capture/sqlserver/health.h"
 #include "common/err.h"
 #include "common/task.h"
 
@@ -120,6 +121,7 @@ engine_connect(struct source *base, struct source_identity *identity, struct err
         return soften(s, e);
     }
     s->was_connected = true;
+    s->blind = 0;
     return 0;
 }
 
@@ -167,6 +169,12 @@ engine_known(struct source *base, struct source_table *t, const struct position 
 }
 
 static int
+engine_heartbeat(struct source *base, const char *statement, struct err *e)
+{
+    return db_run(((struct sqlserver *)base)->db, statement, e);
+}
+
+static int
 engine_confirm(struct source *base, const struct position *position, struct err *e)
 {
     /* Change tables forget by age, on the server's own schedule. */
@@ -190,6 +198,8 @@ const struct source_engine sqlserver_engine = {
     .chunk_bound = load_chunk_bound,
     .chunk_read = load_chunk_read,
     .follow = log_follow,
+    .health = health_source,
+    .heartbeat = engine_heartbeat,
     .confirm = engine_confirm,
     .check = check_source,
 };

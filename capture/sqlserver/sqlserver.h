@@ -114,6 +114,7 @@ struct sqlserver {
     int64_t done_real_ns;
     int64_t server_ns; /* the server's clock, UTC */
     int64_t server_offset_ns;
+    uint32_t blind; /* views this login may not see: one bit each, see health.c */
 };
 
 /* ---- meta.c: the catalogue ---- */

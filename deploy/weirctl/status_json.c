@@ -155,6 +155,15 @@ ring_json(const struct ring_row *row)
     return o;
 }
 
+/* A time of capture's; null while the source's retention is not known. */
+static json_t *
+gauge_or_null(const struct snapshot *s, enum stat_id id)
+{
+    const uint64_t *n = s->stages[0].summary.counters;
+
+    return seconds(n[STAT_RETENTION_NS] != 0 ? (int64_t)n[id] : -1);
+}
+
 json_t *
 status_json(const struct snapshot *s)
 {
@@ -178,6 +187,8 @@ status_json(const struct snapshot *s)
                               s->has_position ? position_or_null(&s->position) : json_null());
     (void)json_object_set_new(o, "safe_commit_time", time_or_null(s->position_commit_ns));
     (void)json_object_set_new(o, "drained", json_boolean(s->is_drained));
+    (void)json_object_set_new(o, "source_keeps_seconds", gauge_or_null(s, STAT_RETENTION_NS));
+    (void)json_object_set_new(o, "seconds_until_loss", gauge_or_null(s, STAT_HEADROOM_NS));
     (void)json_object_set_new(o, "alarms", alarms_json(s));
     (void)json_object_set_new(o, "stages", stages);
     (void)json_object_set_new(o, "rings", rings);

@@ -90,10 +90,25 @@ print_head(const struct screen *s)
                   text_fit(n->task->identifier, 24, 0, name, sizeof(name)), colour(s, PLAIN),
                   migration_text(n->task->migration_type), up, iso);
     (void)fprintf(
-        s->out, "lag %s%s%s%s   errors %zu   safe at %s\n\n",
+        s->out, "lag %s%s%s%s   errors %zu   safe at %s\n",
         lag_ns >= 0 ? text_duration(lag_ns, lag, sizeof(lag)) : "unknown", lag_ns > 0 ? " (" : "",
         lag_ns > 0 ? text_fit(table, 24, 0, name, sizeof(name)) : "", lag_ns > 0 ? ")" : "", kinds,
         n->has_position ? short_position(&n->position, position) : "- (no checkpoint)");
+}
+
+/* How long the source still has what is not acknowledged. */
+static void
+print_retention(const struct screen *s)
+{
+    const uint64_t *n = s->now->stages[0].summary.counters;
+    char keeps[TEXT_NUMBER];
+    char left[TEXT_NUMBER];
+
+    if (n[STAT_RETENTION_NS] == 0)
+        return;
+    (void)fprintf(s->out, "the source keeps changes %s; what is not acknowledged is lost in %s\n",
+                  text_duration((int64_t)n[STAT_RETENTION_NS], keeps, sizeof(keeps)),
+                  text_duration((int64_t)n[STAT_HEADROOM_NS], left, sizeof(left)));
 }
 
 /* ---- stages ---- */
@@ -430,6 +445,8 @@ status_print(FILE *out, const struct snapshot *now, const struct snapshot *befor
     if (before != NULL && now->mono_ns > before->mono_ns)
         s.seconds = (double)(now->mono_ns - before->mono_ns) / (double)NS_PER_S;
     print_head(&s);
+    print_retention(&s);
+    (void)fputc('\n', out);
     status_print_alarms(out, now, look->has_colour);
     (void)fprintf(out, "%s%-11s%-13s%8s %6s %7s %6s %5s %6s %4s %6s%s\n", colour(&s, BOLD), "STAGE",
                   "STATE", "PID", "BEAT", "ROWS/s", "MB/s", "WAIT%", "RSS", "CPU%", "ERR",

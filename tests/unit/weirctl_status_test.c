@@ -319,10 +319,16 @@ START_TEST(test_alarms)
     stages[0][0].alarms = alarms;
     stages[0][0].n_alarms = 2;
     ck_assert_int_eq(snapshot_exit(&now, minute), WEIRCTL_PROBLEMS);
+    stages[0][0].summary.counters[STAT_RETENTION_NS] = 259200ULL * NS_PER_S;
+    stages[0][0].summary.counters[STAT_HEADROOM_NS] = 3600ULL * NS_PER_S;
     text = screen(&now, NULL, false);
     ck_assert_msg(strstr(text, expected) != NULL, "%s", text);
+    ck_assert_ptr_nonnull(strstr(text, "\nthe source keeps changes 72h00m; what is not acknowledged is "
+                                       "lost in 60m00s\n\nALARMS\n"));
     free(text);
-    o = json_array_get(json_object_get(status_json(&now), "alarms"), 0);
+    o = status_json(&now);
+    ck_assert_int_eq((int)json_number_value(json_object_get(o, "seconds_until_loss")), 3600);
+    o = json_array_get(json_object_get(o, "alarms"), 0);
     ck_assert_str_eq(json_string_value(json_object_get(o, "level")), "error");
     ck_assert_str_eq(json_string_value(json_object_get(o, "remedy")), alarms[0].remedy);
 }

@@ -1,0 +1,246 @@
+"""Gaps, retention, the capture job, the heartbeat: each situation made in mssqld, and what weir says of it."""
+
+import json
+import re
+import signal
+
+import source
+from pipeline import Pipeline, wait_until
+from stream import StreamReader
+from test_capture import dump, enable, make_database, wait_for
+
+DAY = 86400
+HEALTH = {"HealthIntervalMs": 100, "PollIntervalMs": 20}
+
+
+def alarms(pipeline):
+    answer = pipeline.weirctl("status", pipeline.task_file, "--json")
+    return {a["code"]: a for a in json.loads(answer.stdout)["alarms"]}
+
+
+def gauge(pipeline, name):
+    answer = pipeline.weirctl("status", pipeline.task_file, "--json")
+    return json.loads(answer.stdout)["stages"][0]["counters"][name]["value"]
+
+
+def wait_alarm(pipeline, code, timeout=20):
+    return wait_until(lambda: alarms(pipeline).get(code), timeout, f"alarm {code}")
+
+
+def wait_over(pipeline, code, timeout=20):
+    wait_until(lambda: code not in alarms(pipeline), timeout, f"the end of alarm {code}")
+
+
+def two_tables(mssqld):
+    make_database(mssqld, [f"CREATE TABLE dbo.{t} (id int NOT NULL PRIMARY KEY, v nvarchar(20))" for t in "ab"],
+                  ["a", "b"])
+
+
+def started(pipeline):
+    wait_until(lambda: any(c.is_watermark for c in dump(pipeline)), 30, "the start")
+
+
+def ids(changes):
+    return [int(c.after[0]) for c in changes]
+
+
+def test_capture_job(mssqld):
+    """Missing, stopped, failing, slow: named while it is so, with the statement that mends it, and over."""
+    two_tables(mssqld)
+    with Pipeline(mssqld, None, database="shop", tables=("dbo.%",), weir=HEALTH) as p, \
+            source.connect(mssqld, "shop") as c:
+        p.capture.start()
+        started(p)
+        wait_until(lambda: gauge(p, "retention_ns") == 3 * DAY * 10**9, 20, "the first look")
+        assert alarms(p) == {}
+        for code, begin, remedy, end in [
+                ("agent-stopped", "EXEC mssqld.agent @running = 0", "SQL Server Agent", "EXEC mssqld.agent @running = 1"),
+                ("capture-job-stopped", "EXEC sys.sp_cdc_stop_job @job_type = N'capture'", "EXEC sys.sp_cdc_start_job", None),
+                ("capture-job-missing", "EXEC sys.sp_cdc_drop_job @job_type = N'capture'", "EXEC sys.sp_cdc_add_job", None),
+                ("cleanup-job-missing", "EXEC sys.sp_cdc_drop_job @job_type = N'cleanup'",
+                 "EXEC sys.sp_cdc_add_job @job_type = N'cleanup'", None)]:
+            source.execute(c, begin)
+            alarm = wait_alarm(p, code)
+            assert remedy in alarm["remedy"]
+            assert p.weirctl("status", p.task_file).returncode == 1
+            source.execute(c, end or alarm["remedy"])  # what weir says mends it
+            wait_over(p, code)
+        source.execute(c, "EXEC mssqld.capture_delay @ms = 100")
+        source.execute(c, "EXEC mssqld.capture_fail @number = 1105, @message = N'the file group is full'")
+        source.execute(c, "INSERT INTO dbo.a VALUES (1, N'x')")
+        assert "error 1105: the file group is full" in wait_alarm(p, "capture-job-failing")["text"]
+        assert not [x for x in dump(p) if x.operation == "insert"]
+        source.execute(c, "EXEC mssqld.capture_fail @number = 0")
+        wait_for(p, 1)
+        wait_over(p, "capture-job-failing")
+        # The job reads again only after two minutes: silent at first, and late with what it finds then.
+        source.execute(c, "EXEC sys.sp_cdc_stop_job @job_type = N'capture'")
+        source.execute(c, "INSERT INTO dbo.a VALUES (2, N'x')")
+        source.execute(c, "EXEC mssqld.clock @seconds = 120")
+        wait_alarm(p, "capture-job-stopped")
+        source.execute(c, "EXEC sys.sp_cdc_start_job @job_type = N'capture'")
+        slow = wait_alarm(p, "capture-job-slow")
+        assert "@maxtrans" in slow["remedy"] and slow["level"] == "warning"
+        source.execute(c, "INSERT INTO dbo.a VALUES (3, N'x')")
+        wait_over(p, "capture-job-slow")
+        log = p.capture.log_text()
+        for code in ("agent-stopped", "capture-job-missing", "capture-job-failing", "capture-job-slow"):
+            assert log.count(f"alarm-raised alarm={code} ") == 1, log
+            assert log.count(f"alarm-over alarm={code}\n") == 1, log
+        assert p.weirctl("status", p.task_file).returncode == 1  # the other stages were never started
+        assert p.capture.stop() == 0
+
+
+def test_retention_guard(mssqld, kinesisd):
+    """Half of the retention used up, then four fifths: said once each; delivered, it is over."""
+    two_tables(mssqld)
+    with Pipeline(mssqld, kinesisd, database="shop", tables=("dbo.%",), migration="cdc", weir=HEALTH) as p, \
+            source.connect(mssqld, "shop") as c:
+        reader = StreamReader(kinesisd.client(), "invoices")
+        p.start()
+        reader.wait(lambda rs: len(rs) == 2, 30, "both tables")
+        source.execute(c, "INSERT INTO dbo.a VALUES (1, N'x')")
+        reader.wait(lambda rs: any(r.operation == "insert" for r in rs), 30, "the first")
+        p.stage("weir-shipper.0").process.send_signal(signal.SIGSTOP)
+        source.execute(c, "INSERT INTO dbo.a VALUES (2, N'x')")
+        for days, level, percent in ((1.6, "warning", 53), (1.0, "error", 86)):
+            source.execute(c, f"EXEC mssqld.clock @seconds = {int(days * DAY)}")
+            source.execute(c, f"INSERT INTO dbo.b VALUES ({int(days * 10)}, N'x')")
+            wait_until(lambda: alarms(p).get("retention", {}).get("level") == level, 20, level)
+            assert f"{percent} %" in alarms(p)["retention"]["text"]
+        assert 0.35 * DAY < gauge(p, "headroom_ns") / 1e9 < 0.45 * DAY
+        p.stage("weir-shipper.0").process.send_signal(signal.SIGCONT)
+        wait_over(p, "retention")
+        log = p.capture.log_text()
+        assert log.count("alarm-raised alarm=retention") == 2 and log.count("alarm-over alarm=retention") == 1
+        assert set(p.stop().values()) == {0}
+
+
+def test_idle_for_days(mssqld, kinesisd):
+    """Dummy rows move the position of an idle database: cleanup passes and nothing is suspended."""
+    two_tables(mssqld)
+    with Pipeline(mssqld, kinesisd, database="shop", tables=("dbo.%",), migration="cdc", weir=HEALTH) as p, \
+            source.connect(mssqld, "shop") as c:
+        reader = StreamReader(kinesisd.client(), "invoices")
+        p.start()
+        reader.wait(lambda rs: len(rs) == 2, 30, "both tables")
+        for _ in range(8):  # half a day each
+            source.execute(c, f"EXEC mssqld.clock @seconds = {DAY // 2}; EXEC mssqld.dummy_row")
+            newest = source.lsn_text(source.query(c, "SELECT MAX(start_lsn) FROM cdc.lsn_time_mapping")[0][0])
+            wait_until(lambda: newest in json.loads(p.weirctl(
+                "status", p.task_file, "--json").stdout)["safe_position"], 20, "the dummy row is acknowledged")
+        low = source.query(c, "SELECT MIN(start_lsn) FROM cdc.change_tables")[0][0]
+        source.execute(c, "EXEC sys.sp_MScdc_cleanup_job")
+        assert source.query(c, "SELECT MIN(start_lsn) FROM cdc.change_tables")[0][0] > low
+        source.execute(c, "INSERT INTO dbo.a VALUES (1, N'x'); INSERT INTO dbo.b VALUES (1, N'x')")
+        reader.wait(lambda rs: len([r for r in rs if r.operation == "insert"]) == 2, 30, "both changes")
+        assert alarms(p) == {} and "alarm-raised" not in p.capture.log_text()
+        assert set(p.stop().values()) == {0}
+
+
+def test_heartbeat(mssqld):
+    """The operator's statement keeps the log moving; one that fails is an alarm and no more."""
+    two_tables(mssqld)
+    with Pipeline(mssqld, None, database="shop", tables=("dbo.a",), migration="cdc",
+                  weir={**HEALTH, "HeartbeatIntervalMs": 50,
+                        "HeartbeatStatement": "UPDATE dbo.a SET v = CASE v WHEN N'x' THEN N'y' ELSE N'x' END WHERE id = 1"}) as p, \
+            source.connect(mssqld, "shop") as c:
+        source.execute(c, "INSERT INTO dbo.a VALUES (1, N'x')")
+        p.capture.start()
+        wait_for(p, 5, operations=("update",))
+        source.execute(c, "EXEC mssqld.fail_next @number = 229, @times = 0, @like = N'UPDATE dbo.a%'")
+        alarm = wait_alarm(p, "heartbeat-failed")
+        assert "229" in alarm["text"]
+        source.execute(c, "INSERT INTO dbo.a VALUES (2, N'y')")  # and the task goes on
+        wait_until(lambda: [x for x in dump(p) if x.operation == "insert" and x.after[0] == "2"], 20, "an insert")
+        source.execute(c, "EXEC mssqld.fail_clear")
+        wait_over(p, "heartbeat-failed")
+        assert p.capture.stop() == 0
+
+
+CLEANUP = ("DECLARE @m binary(10) = (SELECT MAX(start_lsn) FROM cdc.lsn_time_mapping WHERE tran_id <> 0x00); "
+           "EXEC sys.sp_cdc_cleanup_change_table @capture_instance = N''dbo_a'', @low_water_mark = @m, "
+           "@threshold = 5000")
+
+
+def test_cleanup_between_poll_and_page(mssqld):
+    """The interval that is told is what the server removed, to the transaction; the other table goes on."""
+    two_tables(mssqld)
+    with Pipeline(mssqld, None, database="shop", tables=("dbo.%",), migration="cdc", weir=HEALTH) as p, \
+            source.connect(mssqld, "shop") as c:
+        p.capture.start()
+        started(p)
+        source.execute(c, "INSERT INTO dbo.a VALUES (1, N'given')")
+        wait_for(p, 1)
+        p.capture.process.send_signal(signal.SIGSTOP)
+        for i in range(2, 6):
+            source.execute(c, f"INSERT INTO dbo.a VALUES ({i}, N'x'); INSERT INTO dbo.b VALUES ({i}, N'x')")
+        source.execute(c, f"EXEC mssqld.before_next @match = N'cdc.[dbo_a_CT]', @sql = N'{CLEANUP}'")
+        kept = [source.lsn_text(r[0]) for r in source.query(
+            c, "SELECT [__$start_lsn] FROM cdc.dbo_a_CT ORDER BY [__$start_lsn]")]
+        p.capture.process.send_signal(signal.SIGCONT)
+        changes = wait_for(p, 5)
+        assert ids(changes) == [1, 2, 3, 4, 5]
+        assert len({x.table for x in changes[1:]}) == 1 and changes[0].table != changes[1].table
+        text = wait_alarm(p, "table-suspended")["text"]
+        left = [source.lsn_text(r[0]) for r in source.query(
+            c, "SELECT [__$start_lsn] FROM cdc.dbo_a_CT ORDER BY [__$start_lsn]")]
+        first, last = re.search(r"from LSN (\S+) to (\S+) ", text).groups()
+        removed = [lsn for lsn in kept[1:] if lsn not in left]
+        assert len(removed) == 3 or len(removed) == 4
+        assert kept[0] < first <= removed[0] and removed[-1] <= last and not [x for x in left if first <= x <= last]
+        state = json.loads((p.state / "capture.json").read_text())
+        lost = {t["name"]: t.get("lost") for t in state["tables"]}
+        assert lost["b"] is None and lost["a"]["from"].startswith(first.replace(":", ""))
+        assert lost["a"]["upto_real_ns"] > lost["a"]["from_real_ns"] > 0
+        # Nothing of it comes later, not after a restart either.
+        p.capture.kill()
+        p.capture.start()
+        source.execute(c, "INSERT INTO dbo.a VALUES (9, N'x'); INSERT INTO dbo.b VALUES (9, N'x')")
+        assert ids(wait_for(p, 6)) == [1, 2, 3, 4, 5, 9]
+        assert dump(p)[-1].is_watermark and p.capture.stop() == 0
+
+
+def test_deadlock_in_the_middle_of_a_page(mssqld):
+    """The page is read again; nothing is doubled."""
+    two_tables(mssqld)
+    with Pipeline(mssqld, None, database="shop", tables=("dbo.%",), migration="cdc", weir=HEALTH) as p, \
+            source.connect(mssqld, "shop") as c:
+        p.capture.start()
+        started(p)
+        source.execute(c, "EXEC mssqld.fail_next @number = 1205, @like = N'SELECT TOP%dbo_a_CT%', @after_rows = 3, "
+                          "@times = 2")
+        source.execute(c, "BEGIN TRANSACTION; " + "; ".join(
+            f"INSERT INTO dbo.a VALUES ({i}, N'x'); INSERT INTO dbo.b VALUES ({i}, N'x')" for i in range(10)) +
+            "; COMMIT")
+        changes = wait_for(p, 20)
+        assert [x.number for x in changes] == list(range(1, 21))
+        assert "1205" in p.capture.log_text() and p.capture.running
+        source.execute(c, "INSERT INTO dbo.a VALUES (99, N'x')")
+        assert len(wait_for(p, 21)) == 21 and p.capture.stop() == 0
+
+
+def test_long_outage(mssqld):
+    """After an outage longer than the retention: every table that lost something says exactly what."""
+    two_tables(mssqld)
+    make = {"database": "shop", "tables": ("dbo.%",), "migration": "cdc", "weir": HEALTH}
+    with Pipeline(mssqld, None, **make) as p, source.connect(mssqld, "shop") as c:
+        p.capture.start()
+        started(p)
+        source.execute(c, "INSERT INTO dbo.a VALUES (1, N'x')")
+        wait_for(p, 1)
+        assert p.capture.stop() == 0
+        source.execute(c, "INSERT INTO dbo.a VALUES (2, N'x')")
+        source.execute(c, f"EXEC mssqld.clock @seconds = {4 * DAY}")
+        source.execute(c, "INSERT INTO dbo.a VALUES (3, N'x')")
+        enable_late = "CREATE TABLE dbo.late (id int NOT NULL PRIMARY KEY, v nvarchar(20))"
+        source.execute(c, enable_late)
+        enable(c, "late")
+        source.execute(c, "INSERT INTO dbo.late VALUES (1, N'x')")
+        source.execute(c, "EXEC sys.sp_MScdc_cleanup_job")
+        p.capture.start()
+        assert wait_for(p, 2)[-1].after[0] == "1"  # the table that came meanwhile
+        text = p.capture.log_text()
+        assert text.count("table-suspended code=history-gap") == 2, text
+        assert "dbo.a (changes from LSN" in wait_alarm(p, "table-suspended")["text"]
+        assert p.capture.stop() == 0
