@@ -323,8 +323,9 @@ START_TEST(test_alarms)
     stages[0][0].summary.counters[STAT_HEADROOM_NS] = 3600ULL * NS_PER_S;
     text = screen(&now, NULL, false);
     ck_assert_msg(strstr(text, expected) != NULL, "%s", text);
-    ck_assert_ptr_nonnull(strstr(text, "\nthe source keeps changes 72h00m; what is not acknowledged is "
-                                       "lost in 60m00s\n\nALARMS\n"));
+    ck_assert_ptr_nonnull(strstr(text,
+                                 "\nthe source keeps changes 72h00m; what is not acknowledged is "
+                                 "lost in 60m00s\n\nALARMS\n"));
     free(text);
     o = status_json(&now);
     ck_assert_int_eq((int)json_number_value(json_object_get(o, "seconds_until_loss")), 3600);
