@@ -167,11 +167,6 @@ static char *
 put_quoted(const struct plan_column *c, char *at, const struct value *v)
 {
     *at++ = '"';
-    if (v->kind == VALUE_DATE && v->days >= DIGITS_DAYS_MIN && v->days <= DIGITS_DAYS_MAX) {
-        at = digits_put_date(at, v->days);
-        *at++ = '"';
-        return at;
-    }
     at += value_text(v, c->scale, at, VALUE_TEXT_MAX);
     if (v->kind == VALUE_DATETIME)
         *at++ = 'Z'; /* DMS writes it although the source knows no zone */
@@ -245,17 +240,14 @@ is_nothing(const struct plan_column *c, const struct value *v)
     return v->kind == VALUE_NULL || (v->kind == VALUE_BYTES && v->bytes.size == 0);
 }
 
-/* How many columns the metadata has to speak of. */
-struct marked {
-    unsigned unavailable;
-    unsigned cut;
-};
+/* What the metadata has to speak of. */
+enum { MARK_UNAVAILABLE = 1, MARK_CUT = 2 };
 
 /*
  * The members of "data", whose brace stands before *out.  Every name begins with a comma; the
- * first one is written over the brace, which comes back in the end.
+ * first one is written over the brace, which comes back in the end.  Returns the marks.
  */
-static struct marked
+static unsigned
 put_members(const struct message_writer *w, const struct plan *p, const struct value *values,
             char **out)
 {
@@ -263,19 +255,26 @@ put_members(const struct message_writer *w, const struct plan *p, const struct v
     const struct value *end = values + p->n_columns;
     char *brace = *out - 1;
     char *at = brace;
-    struct marked marked = {0};
+    unsigned marks = 0;
 
     for (const struct value *v = values; v < end; v++, c++) {
         if (v->kind == VALUE_INT) { /* what most columns of most rows are */
             at = digits_put_i64(fragment_put(at, p, c->name), v->i);
             continue;
         }
+        if (v->kind == VALUE_DATE && v->days >= DIGITS_DAYS_MIN && v->days <= DIGITS_DAYS_MAX) {
+            at = fragment_put(at, p, c->name);
+            *at++ = '"';
+            at = digits_put_date(at, v->days);
+            *at++ = '"';
+            continue;
+        }
         if (v->kind >= VALUE_CUT_TEXT) {
             if (v->kind == VALUE_UNAVAILABLE) {
-                marked.unavailable++;
+                marks |= MARK_UNAVAILABLE;
                 continue;
             }
-            marked.cut++;
+            marks |= MARK_CUT;
         }
         if (!w->has_null && is_nothing(c, v))
             continue;
@@ -283,7 +282,7 @@ put_members(const struct message_writer *w, const struct plan *p, const struct v
     }
     *brace = '{';
     *out = at == brace ? at + 1 : at;
-    return marked;
+    return marks;
 }
 
 static char *
@@ -332,7 +331,32 @@ put_cut(const struct message_writer *w, const struct plan *p, const struct value
     return at;
 }
 
+/* Away from the way of most rows. */
+__attribute__((noinline, cold)) static char *
+put_marks(const struct message_writer *w, const struct plan *p, const struct value *values,
+          unsigned marks, char *at)
+{
+    if ((marks & MARK_UNAVAILABLE) != 0)
+        at = put_unavailable(w, p, values, at);
+    return (marks & MARK_CUT) != 0 ? put_cut(w, p, values, at) : at;
+}
+
 /* ---- messages ---- */
+
+/* Of a large event: each value by itself. */
+__attribute__((noinline)) static size_t
+values_bound(const struct plan *plan, const struct value *values)
+{
+    size_t bound = 0;
+
+    for (const struct value *v = values; v < values + plan->n_columns; v++) {
+        if (v->kind == VALUE_TEXT || v->kind == VALUE_CUT_TEXT)
+            bound += json_text_bound(v->bytes.data, v->bytes.size);
+        else if (v->kind == VALUE_BYTES || v->kind == VALUE_CUT_BYTES || v->kind == VALUE_DECIMAL)
+            bound += value_text_bound(v);
+    }
+    return bound;
+}
 
 size_t
 message_bound(const struct plan *plan, const struct value *values, const struct key *key,
@@ -343,13 +367,7 @@ message_bound(const struct plan *plan, const struct value *values, const struct 
     /* All bytes of the values stand in the event; a small one is taken at its worst. */
     if (event_size <= SMALL_EVENT)
         return bound + (size_t)plan->n_columns * JSON_SLACK + 6 * event_size;
-    for (const struct value *v = values; v < values + plan->n_columns; v++) {
-        if (v->kind == VALUE_TEXT || v->kind == VALUE_CUT_TEXT)
-            bound += json_text_bound(v->bytes.data, v->bytes.size);
-        else if (v->kind == VALUE_BYTES || v->kind == VALUE_CUT_BYTES || v->kind == VALUE_DECIMAL)
-            bound += value_text_bound(v);
-    }
-    return bound;
+    return bound + values_bound(plan, values);
 }
 
 static enum plan_row
@@ -387,7 +405,7 @@ message_row(struct message_writer *w, const struct plan *plan, const struct even
             const struct value *values, const struct key *key, char *buf)
 {
     char *at = fragment_put(buf, plan, plan->data_open);
-    struct marked marked = put_members(w, plan, values, &at);
+    unsigned marks = put_members(w, plan, values, &at);
 
     at = put_timestamp(w, fragment_put(at, plan, plan->metadata_open));
     at = fragment_put(at, plan, plan->row_head[row_of(ev->operation)]);
@@ -405,10 +423,8 @@ message_row(struct message_writer *w, const struct plan *plan, const struct even
     at = fragment_put(at, plan, plan->stream_position);
     at += position_text(&ev->position, at);
     *at++ = '"';
-    if (marked.unavailable > 0)
-        at = put_unavailable(w, plan, values, at);
-    if (marked.cut > 0)
-        at = put_cut(w, plan, values, at);
+    if (marks != 0)
+        at = put_marks(w, plan, values, marks, at);
     at = fragment_put(at, plan, plan->end);
     return (size_t)(at - buf);
 }
