@@ -177,6 +177,8 @@ struct login_request {
     const char *application;
     const char *host;
     bool read_only_intent;
+    /* The front has proven who the user is (Kerberos): a login FROM WINDOWS, no password. */
+    bool is_authenticated;
 };
 
 /*

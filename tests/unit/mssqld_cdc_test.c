@@ -375,37 +375,81 @@ START_TEST(end_of_the_lsns)
 }
 END_TEST
 
+/* The role opens the function, not the change table; the function asks for the source's rights. */
 START_TEST(gating_role)
 {
+    static const char ALL[] = "SELECT [__$operation], id FROM cdc.fn_cdc_get_all_changes_dbo_t("
+                              "sys.fn_cdc_get_min_lsn('dbo_t'), sys.fn_cdc_get_max_lsn(), N'all')";
     struct session *s = open_database();
     static struct record r;
     struct session *u;
 
-    ok(s, "CREATE TABLE t (id int NOT NULL PRIMARY KEY)");
+    ok(s, "CREATE TABLE t (id int NOT NULL PRIMARY KEY, v int)");
     ok(s, "EXEC sys.sp_cdc_enable_db");
     ok(s, "EXEC sys.sp_cdc_enable_table 'dbo', 't', @role_name = N'gate'");
     ok(s, "CREATE LOGIN reader WITH PASSWORD = 'secret'; CREATE USER reader FOR LOGIN reader");
-    ok(s, "INSERT INTO t VALUES (1)");
+    ok(s, "INSERT INTO t VALUES (1, 1)");
     u = login("reader", "secret", "db", &r);
     ck_assert_ptr_nonnull(u);
     refused(u, "SELECT id FROM cdc.dbo_t_CT", 229);
-    refused(u,
-            "SELECT id FROM cdc.fn_cdc_get_all_changes_dbo_t(sys.fn_cdc_get_min_lsn('dbo_t'), "
-            "sys.fn_cdc_get_max_lsn(), N'all')",
-            229);
-    refused(u, "INSERT INTO t VALUES (2)", 229);
+    refused(u, "INSERT INTO t VALUES (2, 2)", 229);
     refused(u, "EXEC sys.sp_cdc_disable_db", 22902);
     refused(u, "EXEC sys.sp_cdc_enable_table 'dbo', 't', @role_name = NULL", 22904);
+    expect(u, ALL, "NULL|NULL\n"); /* the guard's row: no error, no data */
+    ok(s, "GRANT SELECT ON dbo.t TO reader");
+    expect(u, ALL, "NULL|NULL\n");
+    expect(u, "EXEC sys.sp_cdc_help_change_data_capture", "");
     ok(s, "ALTER ROLE gate ADD MEMBER reader");
-    expect(u, "SELECT id FROM cdc.dbo_t_CT", "1\n");
+    expect(u, ALL, "2|1\n");
+    ck_assert_ptr_nonnull(strstr(run(u, "EXEC sys.sp_cdc_help_change_data_capture"), "|dbo_t|"));
+    refused(u, "SELECT id FROM cdc.dbo_t_CT", 229);
     expect(u,
+           "SELECT HAS_PERMS_BY_NAME(N'[cdc].[dbo_t_CT]', N'OBJECT', N'SELECT'), "
+           "HAS_PERMS_BY_NAME(N'[cdc].[fn_cdc_get_all_changes_dbo_t]', N'OBJECT', N'SELECT'), "
+           "HAS_PERMS_BY_NAME(N'[cdc].[fn_cdc_get_all_changes_no]', N'OBJECT', N'SELECT')",
+           "0|1|NULL\n");
+    /* The function is there for everybody, with its columns; the change table is not. */
+    expect(u,
+           "SELECT c.name, c.system_type_id FROM sys.columns c WHERE c.object_id = "
+           "OBJECT_ID(N'[cdc].[fn_cdc_get_all_changes_dbo_t]') ORDER BY c.column_id",
+           "__$start_lsn|173\n__$seqval|173\n__$operation|56\n__$update_mask|165\nid|56\nv|56\n");
+    expect(u, "SELECT OBJECT_ID(N'cdc.dbo_t_CT')", "NULL\n");
+    expect(u, "SELECT name FROM sys.tables", "t\n");
+    ok(s, "DENY SELECT ON dbo.t (v) TO reader"); /* a captured column */
+    expect(u, ALL, "NULL|NULL\n");
+    ok(s, "REVOKE SELECT ON dbo.t (v) FROM reader; ALTER ROLE gate DROP MEMBER reader");
+    expect(u, ALL, "NULL|NULL\n");
+    ok(s, "EXEC sys.sp_cdc_disable_table 'dbo', 't', N'all'");
+    expect(s, "SELECT COUNT(*) FROM sys.objects WHERE name LIKE N'fn[_]cdc%'", "0\n");
+    refused(s, ALL, 208);
+    session_close(&u);
+    session_close(&s);
+}
+END_TEST
+
+/* The guard looks at its arguments whether the change table has rows or not. */
+START_TEST(bounds_of_an_empty_table)
+{
+    struct session *s = open_database();
+
+    ok(s, "CREATE TABLE t (id int NOT NULL PRIMARY KEY)");
+    capture(s, "t");
+    refused(s,
+            "SELECT id FROM cdc.fn_cdc_get_all_changes_dbo_t(0x00000000000000000001, "
+            "sys.fn_cdc_get_max_lsn(), N'all')",
+            313);
+    refused(s,
+            "SELECT id FROM cdc.fn_cdc_get_all_changes_dbo_t(NULL, sys.fn_cdc_get_max_lsn(), "
+            "N'all')",
+            313);
+    refused(s,
+            "SELECT id FROM cdc.fn_cdc_get_all_changes_dbo_t(sys.fn_cdc_get_min_lsn('dbo_t'), "
+            "sys.fn_cdc_get_max_lsn(), N'everything')",
+            313);
+    expect(s,
            "SELECT id FROM cdc.fn_cdc_get_all_changes_dbo_t(sys.fn_cdc_get_min_lsn('dbo_t'), "
            "sys.fn_cdc_get_max_lsn(), N'all')",
-           "1\n");
-    refused(u, "SELECT id FROM t", 229); /* the change table is not the table */
-    ok(s, "ALTER ROLE gate DROP MEMBER reader");
-    refused(u, "SELECT id FROM cdc.dbo_t_CT", 229);
-    session_close(&u);
+           "");
     session_close(&s);
 }
 END_TEST
@@ -473,6 +517,7 @@ main(void)
     tcase_add_test(t, transactions);
     tcase_add_test(t, end_of_the_lsns);
     tcase_add_test(t, gating_role);
+    tcase_add_test(t, bounds_of_an_empty_table);
     suite_add_tcase(suite, t);
     tcase_set_timeout(d, 40);
     tcase_add_checked_fixture(d, setup_dummies, teardown);

@@ -1,5 +1,8 @@
 /* uses: mssqld */
 /* CREATE, ALTER, DROP: tables as they are made and changed, and what is refused. */
+#include <pthread.h>
+#include <stdatomic.h>
+
 #include "tests/unit/mssqld_help.h"
 
 START_TEST(defaults_identity_computed)
@@ -156,6 +159,46 @@ START_TEST(rolled_back)
 }
 END_TEST
 
+static _Atomic bool stop;
+
+static void *
+keeps_writing(void *arg)
+{
+    while (!atomic_load(&stop)) {
+        ok(arg, "UPDATE t SET v = v + 1 WHERE id = 1");
+        ok(arg, "SELECT * FROM t");
+    }
+    return NULL;
+}
+
+/* DDL is one transaction: a writer beside it waits and never sees a lock or a conflict. */
+START_TEST(beside_a_writer)
+{
+    static struct record r;
+    struct session *s = open_database();
+    struct session *w = login("sa", "pw", "db", &r);
+    pthread_t writer;
+
+    ck_assert_ptr_nonnull(w);
+    ok(s, "CREATE TABLE t (id int NOT NULL PRIMARY KEY, v int); INSERT INTO t VALUES (1, 0)");
+    capture(s, "t");
+    ck_assert_int_eq(pthread_create(&writer, NULL, keeps_writing, w), 0);
+    for (int i = 0; i < 20; i++) {
+        ok(s, "ALTER TABLE t ADD x int NOT NULL DEFAULT 7 WITH VALUES");
+        ok(s, "ALTER TABLE t DROP COLUMN x");
+    }
+    atomic_store(&stop, true);
+    ck_assert_int_eq(pthread_join(writer, NULL), 0);
+    expect(s,
+           "SELECT CASE WHEN v = (SELECT COUNT(*) FROM cdc.dbo_t_CT WHERE [__$operation] = 4) THEN "
+           "1 ELSE 0 END FROM t",
+           "1\n");
+    expect(s, "SELECT COUNT(*) FROM cdc.ddl_history", "40\n");
+    session_close(&w);
+    session_close(&s);
+}
+END_TEST
+
 START_TEST(procedures)
 {
     struct session *s = open_database();
@@ -190,6 +233,7 @@ main(void)
     tcase_add_test(t, keys_and_indexes);
     tcase_add_test(t, objects);
     tcase_add_test(t, rolled_back);
+    tcase_add_test(t, beside_a_writer);
     tcase_add_test(t, procedures);
     suite_add_tcase(suite, t);
     runner = srunner_create(suite);

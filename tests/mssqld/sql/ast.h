@@ -191,6 +191,7 @@ enum stmt_kind {
     STMT_SAVE_TRAN,
     STMT_EXEC,
     STMT_CREATE_LOGIN,
+    STMT_ALTER_LOGIN, /* op: 'E' enable, 'D' disable, else a password */
     STMT_DROP_LOGIN,
     STMT_CREATE_USER,
     STMT_DROP_USER,

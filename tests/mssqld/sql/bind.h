@@ -39,6 +39,7 @@ struct rel_column {
     const char *name;
     struct sql_type type;
     const char *sql;
+    bool refused; /* the caller may not SELECT it */
 };
 
 /* One source of rows in FROM. */
@@ -47,6 +48,7 @@ struct rel {
     const char *schema; /* when no alias was given */
     struct rel_column *columns;
     int n_columns;
+    const struct table *refused_of; /* the table whose columns may be refused */
 };
 
 struct scope {
@@ -67,6 +69,8 @@ struct binder {
 
 /* Types x and all below; -1 with session.error. */
 int bind_expr(struct binder *b, struct expr *x);
+/* Error 230: no right to read the column. */
+int bind_refused(struct binder *b, const struct rel *r, const struct rel_column *c);
 /* Writes SQL of a bound expression; the second form converts it to a type. */
 void emit_expr(struct binder *b, struct sbuf *o, const struct expr *x);
 void emit_as(struct binder *b, struct sbuf *o, const struct expr *x, const struct sql_type *to);

@@ -30,11 +30,23 @@ invalid_column(struct binder *b, const struct expr *x)
     return sqlerr_set(&b->s->error, 207, 16, 1, "Invalid column name '%s'.", x->name);
 }
 
+int
+bind_refused(struct binder *b, const struct rel *r, const struct rel_column *c)
+{
+    const struct table *t = r->refused_of;
+
+    return sqlerr_set(&b->s->error, 230, 14, 1,
+                      "The SELECT permission was denied on the column '%s' of the object '%s', "
+                      "database '%s', schema '%s'.",
+                      c->name, t->name, t->db->name, t->schema);
+}
+
 static int
 bind_column(struct binder *b, struct expr *x)
 {
     for (struct scope *sc = b->scope; sc != NULL; sc = sc->up) {
         const struct rel_column *found = NULL;
+        const struct rel *from = NULL;
 
         for (int i = 0; i < sc->n_rels; i++) {
             const struct rel *r = &sc->rels[i];
@@ -52,8 +64,11 @@ bind_column(struct binder *b, struct expr *x)
                                       x->name);
                 }
                 found = &r->columns[c];
+                from = r;
             }
         }
+        if (found != NULL && found->refused)
+            return bind_refused(b, from, found);
         if (found != NULL) {
             x->type = found->type;
             x->sql = found->sql;

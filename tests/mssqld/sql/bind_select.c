@@ -4,7 +4,7 @@
 #include "common/err.h"
 #include "tests/mssqld/sql/bind.h"
 #include "tests/mssqld/sql/collation.h"
-#include "tests/mssqld/sql/security.h"
+#include "tests/mssqld/sql/rights.h"
 #include "tests/mssqld/sql/sysview.h"
 
 /* What binding one SELECT leaves for writing it. */
@@ -59,6 +59,7 @@ bind_source_name(struct binder *b, struct from *f, const char *alias, struct rel
 {
     struct database *d;
     struct table *t;
+    bool by_column;
     int rc;
 
     b->s->error.number = 0;
@@ -70,20 +71,28 @@ bind_source_name(struct binder *b, struct from *f, const char *alias, struct rel
         if (rc != 0)
             return rc < 0 ? -1 : 0;
     }
-    if (sysview_bind(b, d, f->name.schema != NULL ? f->name.schema : "", f->name.object, alias, rel,
-                     o)) {
+    rc = sysview_bind(b, d,
+                      f->name.schema != NULL     ? f->name.schema
+                      : f->kind == FROM_FUNCTION ? "sys" /* fn_my_permissions needs none */
+                                                 : "",
+                      f, alias, rel, o);
+    if (rc != 0) {
         if (f->alias != NULL)
             rel->name = f->alias;
-        return 0;
+        return rc < 0 ? -1 : 0;
     }
     t = f->kind == FROM_TABLE ? catalog_find(b->s, &f->name, 'U') : NULL;
     if (t == NULL)
         return invalid_object(b, f);
-    if (security_require(b->s, t, "SELECT") != 0)
+    by_column = rights_by_column(b->s, t);
+    if (!by_column && security_require(b->s, t, "SELECT") != 0)
         return -1;
     if (f->lock_hint != 0)
         note_lock(b->q, t, f->lock_hint);
     rel_of_table(b, t, f->alias, alias, rel);
+    rel->refused_of = by_column ? t : NULL;
+    for (int i = 0; by_column && i < t->n_columns; i++)
+        rel->columns[i].refused = !rights_column(b->s, t, i, "SELECT");
     sbuf_fmt(o, "%s AS %s", catalog_sql_name(t, b->arena), alias);
     return 0;
 }
@@ -189,6 +198,8 @@ expand_star(struct binder *b, struct bound *x, const struct select_item *item)
         for (int c = 0; c < r->n_columns; c++) {
             struct expr *e = arena_alloc(b->arena, sizeof *e);
 
+            if (r->columns[c].refused)
+                return bind_refused(b, r, &r->columns[c]);
             e->kind = EXPR_COLUMN;
             e->name = r->columns[c].name;
             e->type = r->columns[c].type;

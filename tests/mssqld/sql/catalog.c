@@ -23,7 +23,7 @@ static const char *const TABLES[] = {
     "CREATE TABLE d%d.sys_index_columns (object_id INT, index_id INT, ordinal INT, column_id INT, "
     "descending INT, PRIMARY KEY(object_id, index_id, ordinal)) WITHOUT ROWID",
     "CREATE TABLE d%d.sys_principals (principal_id INTEGER PRIMARY KEY, "
-    "name TEXT COLLATE MSCI UNIQUE, type TEXT, login TEXT COLLATE MSCI)",
+    "name TEXT COLLATE MSCI UNIQUE, type TEXT, login TEXT COLLATE MSCI, password TEXT)",
     "CREATE TABLE d%d.sys_members (role_id INT, member_id INT, PRIMARY KEY(role_id, member_id)) "
     "WITHOUT ROWID",
     "CREATE TABLE d%d.sys_permissions (class TEXT, major_id INT, grantee_id INT, "
@@ -36,7 +36,8 @@ static const char *const TABLES[] = {
     "(4,'sys',4)",
     "INSERT INTO d%d.sys_meta VALUES ('next_id', 1977058079), ('rowversion', 2000), "
     "('last_lsn', x'00000025000000100001')",
-    "INSERT INTO d%d.sys_principals VALUES (0,'public','R',NULL),(1,'dbo','S','sa'),"
+    "INSERT INTO d%d.sys_principals (principal_id, name, type, login) VALUES "
+    "(0,'public','R',NULL),(1,'dbo','S','sa'),"
     "(2,'guest','S',NULL),(3,'INFORMATION_SCHEMA','S',NULL),(4,'sys','S',NULL),"
     "(16384,'db_owner','R',NULL),(16385,'db_accessadmin','R',NULL),"
     "(16386,'db_securityadmin','R',NULL),(16387,'db_ddladmin','R',NULL),"

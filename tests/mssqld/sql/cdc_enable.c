@@ -188,6 +188,28 @@ make_role(struct session *s, const char *role)
     return security_create_role(s, role);
 }
 
+/*
+ * The catalog's rows of cdc.fn_cdc_get_all_changes_<instance>, which everybody may see and call:
+ * the gating role and the rights on the source decide what it answers.
+ */
+static int
+make_function(struct session *s, const struct table *ct, const char *instance)
+{
+    int64_t id = catalog_next_id(s, s->current);
+    int d = s->current->id;
+
+    return session_sqlf(
+        s,
+        "INSERT INTO d%d.sys_objects(object_id, schema_id, name, type, created, shipped) SELECT "
+        "%lld, schema_id, %s, 'IF', created, 1 FROM d%d.sys_objects WHERE object_id = %d; INSERT "
+        "INTO d%d.sys_columns SELECT %lld, row_number() OVER (ORDER BY column_id), name, type, "
+        "collation, 1, 0, NULL, NULL, NULL, NULL, NULL, 0, 0, NULL FROM d%d.sys_columns WHERE "
+        "object_id = %d AND name NOT IN ('__$end_lsn', '__$command_id')",
+        d, (long long)id,
+        cdc_quote(s, arena_printf(&s->exec_arena, "fn_cdc_get_all_changes_%s", instance)) + 1, d,
+        ct->object_id, d, (long long)id, d, ct->object_id);
+}
+
 /* What cdc.change_tables says of the instance; from now on the source is tracked. */
 static int
 enlist(struct session *s, const struct proc_call *call, const struct name *ct_name, int source,
@@ -212,10 +234,7 @@ enlist(struct session *s, const struct proc_call *call, const struct name *ct_na
                      "d%d.sys_objects SET parent_id = %d WHERE object_id = %d",
                      s->current->id, source, s->current->id, source, ct->object_id) != 0)
         return -1;
-    if (role == NULL)
-        return 0;
-    return cdc_run(s, arena_printf(&s->exec_arena, "GRANT SELECT ON cdc.%s TO %s",
-                                   cdc_bracket(s, ct_name->object), cdc_bracket(s, role)));
+    return make_function(s, ct, instance);
 }
 
 static int

@@ -121,10 +121,14 @@ cdc_drop_instance(struct session *s, struct database *d, int object_id)
     struct table *t = catalog_find_id(s, d, object_id);
     const char *id = arena_printf(&s->exec_arena, "%d", object_id);
     int source = 0;
+    const char *function;
     const char *sql;
 
     if (t == NULL)
         return 0;
+    function = cdc_quote(s, arena_printf(&s->exec_arena, "fn_cdc_get_all_changes_%.*s",
+                                         (int)strlen(t->name) - 3, t->name)) +
+               1;
     source = (int)session_int(s, 0, "SELECT parent_id FROM d%d.sys_objects WHERE object_id = %d",
                               d->id, object_id);
     sql = arena_printf(&s->exec_arena,
@@ -137,11 +141,14 @@ cdc_drop_instance(struct session *s, struct database *d, int object_id)
                        cdc_bracket(s, d->name), cdc_bracket(s, t->name));
     if (cdc_run(s, sql) != 0)
         return -1;
-    return session_sqlf(
-        s,
-        "DROP TABLE IF EXISTS d%d.p%d; UPDATE d%d.sys_objects SET tracked = (SELECT count(*) FROM "
-        "d%d.sys_objects x WHERE x.parent_id = %d) > 0 WHERE object_id = %d",
-        d->id, object_id, d->id, d->id, source, source);
+    return session_sqlf(s,
+                        "DROP TABLE IF EXISTS d%d.p%d; DELETE FROM d%d.sys_columns WHERE object_id "
+                        "IN (SELECT object_id FROM d%d.sys_objects WHERE type = 'IF' AND name = "
+                        "%s); DELETE FROM d%d.sys_objects WHERE type = 'IF' AND name = %s; UPDATE "
+                        "d%d.sys_objects SET tracked = (SELECT count(*) FROM d%d.sys_objects x "
+                        "WHERE x.parent_id = %d) > 0 WHERE object_id = %d",
+                        d->id, object_id, d->id, d->id, function, d->id, function, d->id, d->id,
+                        source, source);
 }
 
 static int
@@ -253,7 +260,8 @@ help_capture(struct session *s, const struct proc_call *call)
             "cdc.captured_columns c WHERE c.object_id = ct.object_id) AS captured_column_list "
             "FROM cdc.change_tables ct JOIN sys.tables t ON t.object_id = ct.source_object_id "
             "JOIN sys.schemas s ON s.schema_id = t.schema_id WHERE (%s IS NULL OR s.name = %s) "
-            "AND (%s IS NULL OR t.name = %s)",
+            "AND (%s IS NULL OR t.name = %s) AND FN_MSSQLD_MAY_READ(ct.source_object_id, "
+            "ct.role_name) = 1",
             cdc_quote(s, schema), cdc_quote(s, schema), cdc_quote(s, table), cdc_quote(s, table)));
 }
 

@@ -544,6 +544,8 @@ ddl_one(struct session *s, struct stmt *x)
         return create_procedure(s, x);
     case STMT_CREATE_LOGIN:
         return security_create_login(s, x);
+    case STMT_ALTER_LOGIN:
+        return security_alter_login(s, x);
     case STMT_DROP_LOGIN:
         return security_drop_login(s, x);
     case STMT_CREATE_USER:
@@ -561,17 +563,31 @@ ddl_one(struct session *s, struct stmt *x)
     }
 }
 
+/* Statements about the server, not about what stands in a database. */
+static bool
+is_of_server(const struct stmt *x)
+{
+    return x->kind == STMT_CREATE_DATABASE || x->kind == STMT_DROP_DATABASE ||
+           x->kind == STMT_ALTER_DATABASE || x->kind == STMT_CREATE_LOGIN ||
+           x->kind == STMT_ALTER_LOGIN || x->kind == STMT_DROP_LOGIN;
+}
+
 int
 ddl_run(struct run *r, struct stmt *x)
 {
     struct session *s = r->s;
+    bool own = s->trancount == 0 && !is_of_server(x);
+    struct sqlerr e;
 
-    if (ddl_one(s, x) != 0) {
-        struct sqlerr e = s->error;
-
-        ddl_changed(s);
-        s->error = e;
-        return -1;
-    }
-    return tx_end_statement(s, true);
+    /* All steps in one transaction: the engine's own statements among them must not end it. */
+    if (own)
+        (void)tx_begin(s, NULL);
+    if (ddl_one(s, x) == 0)
+        return own ? tx_commit(s) : tx_end_statement(s, true);
+    e = s->error;
+    if (own && s->trancount > 0)
+        (void)tx_rollback(s);
+    ddl_changed(s);
+    s->error = e;
+    return -1;
 }

@@ -338,8 +338,8 @@ int
 dml_insert(struct run *r, struct stmt *x, int64_t *rows)
 {
     struct session *s = r->s;
-    struct plan *p = plan_of(s, r->entry, x);
     struct table *t = dml_target(r, x, "INSERT");
+    struct plan *p = plan_of(s, r->entry, x); /* of the catalog as it is, now that t is ours */
     bool many;
     int rc;
 

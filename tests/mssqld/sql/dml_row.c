@@ -4,23 +4,36 @@
 #include "tests/mssqld/sql/parse.h"
 #include "tests/mssqld/sql/security.h"
 
+static struct table *
+find_target(struct session *s, const struct name *name)
+{
+    struct table *t;
+
+    s->error.number = 0;
+    t = catalog_find(s, name, 'U');
+    if (t == NULL && s->error.number == 0)
+        (void)sqlerr_set(&s->error, 208, 16, 1, "Invalid object name '%s%s%s'.",
+                         name->schema != NULL ? name->schema : "", name->schema != NULL ? "." : "",
+                         name->object);
+    return t;
+}
+
 struct table *
 dml_target(struct run *r, struct stmt *x, const char *permission)
 {
     struct session *s = r->s;
     struct table *t;
+    uint64_t version;
 
-    s->error.number = 0;
-    t = catalog_find(s, &x->name, 'U');
-    if (t == NULL) {
-        if (s->error.number == 0)
-            (void)sqlerr_set(&s->error, 208, 16, 1, "Invalid object name '%s%s%s'.",
-                             x->name.schema != NULL ? x->name.schema : "",
-                             x->name.schema != NULL ? "." : "", x->name.object);
-        return NULL;
-    }
-    if (security_require(s, t, permission) != 0 || tx_begin_write(s, t->db, t->object_id) != 0 ||
-        (t->n_instances > 0 && !s->cdc_internal && cdc_begin_statement(s, t->db) != 0))
+    do { /* while it waited for its turn, somebody may have altered the table */
+        version = s->catalog_version;
+        t = find_target(s, &x->name);
+        if (t == NULL || security_require(s, t, permission) != 0 ||
+            tx_begin_write(s, t->db, t->object_id) != 0)
+            return NULL;
+        catalog_refresh(s);
+    } while (s->catalog_version != version);
+    if (t->n_instances > 0 && !s->cdc_internal && cdc_begin_statement(s, t->db) != 0)
         return NULL;
     return t;
 }

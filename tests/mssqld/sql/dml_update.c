@@ -90,8 +90,8 @@ int
 dml_delete(struct run *r, struct stmt *x, int64_t *rows)
 {
     struct session *s = r->s;
-    struct plan *p = plan_of(s, r->entry, x);
     struct table *t = dml_target(r, x, "DELETE");
+    struct plan *p = plan_of(s, r->entry, x);
     struct held h = {0};
     int rc = 0;
 
@@ -337,8 +337,8 @@ int
 dml_update(struct run *r, struct stmt *x, int64_t *rows)
 {
     struct session *s = r->s;
-    struct plan *p = plan_of(s, r->entry, x);
     struct table *t = dml_target(r, x, "UPDATE");
+    struct plan *p = plan_of(s, r->entry, x);
     struct held h = {0};
     int rc = 0;
 

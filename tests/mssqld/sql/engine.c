@@ -16,7 +16,9 @@ static const char SERVER_TABLES[] =
     "created INT, fork BLOB, broker BLOB, cdc INT, snapshot INT, rcsi INT);"
     "CREATE TABLE IF NOT EXISTS srv_logins (id INTEGER PRIMARY KEY, name TEXT COLLATE NOCASE "
     "UNIQUE, "
-    "password TEXT, sysadmin INT, database TEXT)";
+    "password TEXT, sysadmin INT, database TEXT, disabled INT, windows INT);"
+    "CREATE TABLE IF NOT EXISTS srv_permissions (login TEXT COLLATE NOCASE, permission TEXT "
+    "COLLATE NOCASE, state TEXT, PRIMARY KEY(login, permission))";
 
 struct database *
 engine_database_id(struct engine *g, int id)

@@ -4,6 +4,7 @@
 #include "tests/mssqld/sql/cdc.h"
 #include "tests/mssqld/sql/func.h"
 #include "tests/mssqld/sql/job.h"
+#include "tests/mssqld/sql/sysview.h"
 
 /* Name of a cdc table in SQLite, or false when the database has none. */
 static bool
@@ -289,6 +290,16 @@ fn_job_rows(sqlite3_context *c, int n, sqlite3_value **v)
     sbuf_free(&o);
 }
 
+/* sp_cdc_help_change_data_capture shows what its caller may read. */
+static void
+fn_may_read(sqlite3_context *c, int n, sqlite3_value **v)
+{
+    struct session *s = func_session(c);
+
+    (void)n;
+    sqlite3_result_int(c, cdc_may_read(s, s->current, sqlite3_value_int(v[0]), func_arg(v[1])));
+}
+
 static void
 fn_agent(sqlite3_context *c, int n, sqlite3_value **v)
 {
@@ -348,6 +359,7 @@ func_register_cdc(struct session *s)
         {"ms_fn_cdc_get_column_ordinal", 2, true, fn_column_ordinal},
         {"ms_fn_cdc_has_column_changed", 3, true, fn_has_changed},
         {"ms_cdc_check", 5, true, fn_cdc_check},
+        {"ms_fn_mssqld_may_read", 2, true, fn_may_read},
         {"ms_agent", 0, true, fn_agent},
         {"ms_server", 0, true, fn_server},
         {"ms_job_rows", 2, true, fn_job_rows},

@@ -5,7 +5,7 @@
 #include "tests/mssqld/sql/catalog.h"
 #include "tests/mssqld/sql/collation.h"
 #include "tests/mssqld/sql/func.h"
-#include "tests/mssqld/sql/security.h"
+#include "tests/mssqld/sql/rights.h"
 
 #define META(name) static void name(sqlite3_context *c, int n, sqlite3_value **v)
 
@@ -67,8 +67,8 @@ split_name(struct session *s, const char *text)
     return out;
 }
 
-static struct table *
-find_object(struct session *s, const char *text)
+struct table *
+security_object(struct session *s, const char *text)
 {
     struct name name = split_name(s, text);
     struct sqlerr keep = s->error;
@@ -87,8 +87,9 @@ META(fn_object_id)
 
     (void)n;
     (void)func_context(c);
-    t = find_object(func_session(c), func_arg(v[0]));
-    if (t != NULL && (n < 2 || toupper((unsigned char)func_arg(v[1])[0]) == t->type))
+    t = security_object(func_session(c), func_arg(v[0]));
+    if (t != NULL && (n < 2 || toupper((unsigned char)func_arg(v[1])[0]) == t->type) &&
+        rights_visible(func_session(c), t->db, t->object_id))
         sqlite3_result_int(c, t->object_id);
 }
 
@@ -155,9 +156,12 @@ META(fn_user_name)
 
 META(fn_user_id)
 {
-    (void)n;
-    (void)v;
-    sqlite3_result_int(c, security_user_id(func_session(c), func_session(c)->current));
+    struct session *s = func_session(c);
+    int64_t id =
+        n > 0 ? security_principal(s, s->current, func_arg(v[0])) : security_user_id(s, s->current);
+
+    if (id >= 0)
+        sqlite3_result_int64(c, id);
 }
 
 META(fn_suser_sname)
@@ -169,9 +173,13 @@ META(fn_suser_sname)
 
 META(fn_suser_id)
 {
-    (void)n;
-    (void)v;
-    sqlite3_result_int(c, func_session(c)->sysadmin ? 1 : 257);
+    struct session *s = func_session(c);
+    const char *name = n > 0 ? func_arg(v[0]) : s->login;
+
+    if (strcasecmp(name, "sa") == 0)
+        sqlite3_result_int(c, 1);
+    else if (security_login_exists(s->engine, name))
+        sqlite3_result_int(c, 257);
 }
 
 META(fn_suser_sid)
@@ -232,7 +240,7 @@ META(fn_col_length)
 
     (void)n;
     (void)func_context(c);
-    t = find_object(func_session(c), func_arg(v[0]));
+    t = security_object(func_session(c), func_arg(v[0]));
     at = t != NULL ? catalog_column(t, func_arg(v[1])) : -1;
     if (at >= 0)
         sqlite3_result_int(c, type_max_length(&t->columns[at].type));
@@ -282,7 +290,7 @@ META(fn_ident_current)
 
     (void)n;
     (void)func_context(c);
-    t = find_object(s, func_arg(v[0]));
+    t = security_object(s, func_arg(v[0]));
     if (t != NULL && t->identity >= 0) {
         const struct column *col = &t->columns[t->identity];
         int64_t next =
@@ -296,29 +304,57 @@ META(fn_ident_current)
 META(fn_has_perms_by_name)
 {
     struct session *s = func_session(c);
+    bool no_class = sqlite3_value_type(v[1]) == SQLITE_NULL;
     const char *class = func_arg(v[1]);
     const char *permission = func_arg(v[2]);
     struct table *t;
 
     (void)n;
     (void)func_context(c);
-    if (sqlite3_value_type(v[0]) == SQLITE_NULL || strcasecmp(class, "DATABASE") == 0 ||
-        sqlite3_value_type(v[1]) == SQLITE_NULL) {
-        sqlite3_result_int(c,
-                           s->sysadmin || (sqlite3_value_type(v[1]) != SQLITE_NULL &&
-                                           security_allowed_id(s, s->current, 0, 0, permission)));
+    if (no_class || strcasecmp(class, "SERVER") == 0) {
+        sqlite3_result_int(c, rights_server(s, permission));
+        return;
+    }
+    if (strcasecmp(class, "DATABASE") == 0) {
+        struct database *d = sqlite3_value_type(v[0]) == SQLITE_NULL
+                                 ? s->current
+                                 : engine_database(s->engine, split_name(s, func_arg(v[0])).object);
+
+        if (d != NULL && session_attach(s, d) == 0)
+            sqlite3_result_int(c, security_may_enter(s, d) && rights_database(s, d, permission));
         return;
     }
     if (strcasecmp(class, "SCHEMA") == 0) {
         int id = catalog_schema_id(s, s->current, split_name(s, func_arg(v[0])).object);
 
         if (id > 0)
-            sqlite3_result_int(c, security_allowed_id(s, s->current, 0, id, permission));
+            sqlite3_result_int(c, rights_object(s, s->current, 0, id, permission));
         return;
     }
-    t = find_object(s, func_arg(v[0]));
+    t = security_object(s, func_arg(v[0]));
     if (t != NULL)
         sqlite3_result_int(c, security_allowed(s, t, permission));
+}
+
+/* JSON array for fn_my_permissions. */
+META(fn_my_permissions)
+{
+    struct sbuf o = {0};
+
+    (void)n;
+    (void)func_context(c);
+    rights_list(func_session(c), func_arg(v[0]), func_arg(v[1]), &o);
+    sqlite3_result_text(c, o.data, (int)o.size, SQLITE_TRANSIENT);
+    sbuf_free(&o);
+}
+
+/* The rows of catalog views that the caller may see. */
+META(fn_visible)
+{
+    struct database *d = by_id(c, v[0]);
+
+    (void)n;
+    sqlite3_result_int(c, d != NULL && rights_visible(func_session(c), d, sqlite3_value_int(v[1])));
 }
 
 META(fn_is_rolemember)
@@ -328,7 +364,8 @@ META(fn_is_rolemember)
     char sql[100];
 
     (void)n;
-    (void)snprintf(sql, sizeof sql, "SELECT principal_id FROM d%d.sys_principals WHERE name = ?1",
+    (void)snprintf(sql, sizeof sql,
+                   "SELECT principal_id FROM d%d.sys_principals WHERE name = ?1 AND type = 'R'",
                    s->current->id);
     q = session_prepare(s, sql);
     if (q == NULL)
@@ -445,6 +482,8 @@ func_register_meta(struct session *s)
         {"ms_columnproperty", 3, true, fn_columnproperty},
         {"ms_objectproperty", 2, true, fn_objectproperty},
         {"ms_ident_current", 1, true, fn_ident_current},
+        {"ms_my_permissions", 2, true, fn_my_permissions},
+        {"ms_visible", 2, true, fn_visible},
         {"ms_has_perms_by_name", 3, true, fn_has_perms_by_name},
         {"ms_is_rolemember", -1, true, fn_is_rolemember},
         {"ms_is_srvrolemember", -1, true, fn_is_srvrolemember},

@@ -189,27 +189,38 @@ scan_once(struct session *s, struct database *d, int maxtrans, int64_t *trans)
     struct engine *g = s->engine;
     struct scan scan = {.start = job_now()};
     struct range r = {.trans = 0};
+    struct sqlerr e;
     struct job *j;
     int rc;
 
     *trans = 0;
     if (fails(s, d))
         return -1;
-    if (session_attach(s, d) != 0 || tx_begin_write(s, d, 0) != 0)
+    if (session_attach(s, d) != 0)
         return -1;
+    (void)tx_begin(s, NULL); /* the statements of actions must not end the transaction */
+    rc = tx_begin_write(s, d, 0);
     catalog_refresh(s);
-    rc = look(s, d, maxtrans, &r, &scan);
+    if (rc == 0)
+        rc = look(s, d, maxtrans, &r, &scan);
     if (rc == 0 && r.trans > 0)
         rc = move_range(s, d, &r, &scan);
-    if (rc == 0 && r.trans < maxtrans) { /* all read: the next transaction may write by itself */
+    if (rc == 0 && session_int(s, 1, "SELECT EXISTS (SELECT 1 FROM d%d.sys_pending)", d->id) == 0) {
+        /* all is read: the next transaction may write by itself */
         (void)pthread_mutex_lock(&g->mutex);
         j = job_of(d);
         if (job_runs(g, j) && j->interval_ms < 0 && j->fail_number == 0)
             atomic_store(&d->deferred, false);
         (void)pthread_mutex_unlock(&g->mutex);
     }
-    if (tx_end_statement(s, rc == 0) != 0 || rc != 0) {
+    e = s->error;
+    if (rc == 0)
+        rc = tx_commit(s);
+    else
+        (void)tx_rollback(s);
+    if (rc != 0) {
         atomic_store(&d->deferred, true);
+        s->error = e.number != 0 ? e : s->error;
         return -1;
     }
     scan.end = job_now();

@@ -303,10 +303,17 @@ principal(struct parser *p, enum stmt_kind kind)
         return NULL;
     if (accept_word(p, "WITHOUT")) {
         p->t++; /* LOGIN */
+    } else if (accept_word(p, "ENABLE") || accept_word(p, "DISABLE")) {
+        s->op = p->t[-1].text[0] & ~0x20;
+        return s;
     } else if (accept_word(p, "FOR") || accept_word(p, "FROM")) {
-        p->t++; /* LOGIN */
-        if ((s->word2 = parse_identifier(p)) == NULL)
-            return NULL;
+        if (accept_word(p, "WINDOWS")) {
+            s->op = 'W';
+        } else {
+            p->t++; /* LOGIN */
+            if ((s->word2 = parse_identifier(p)) == NULL)
+                return NULL;
+        }
     } else if (accept_word(p, "AUTHORIZATION")) {
         p->t++;
     }
@@ -317,9 +324,10 @@ principal(struct parser *p, enum stmt_kind kind)
 
         if (!accept_op(p, '='))
             continue;
-        if (strcasecmp(option, "PASSWORD") == 0)
+        if (strcasecmp(option, "PASSWORD") == 0) {
             s->word2 = p->t->text;
-        else if (strcasecmp(option, "DEFAULT_DATABASE") == 0)
+            s->op = 'P';
+        } else if (strcasecmp(option, "DEFAULT_DATABASE") == 0)
             s->text = p->t->text;
         p->t++;
         (void)accept_word(p, "MUST_CHANGE");
@@ -438,7 +446,7 @@ parse_alter(struct parser *p)
         return s;
     }
     if (accept_word(p, "LOGIN"))
-        return principal(p, STMT_CREATE_LOGIN);
+        return principal(p, STMT_ALTER_LOGIN);
     if (accept_word(p, "PROCEDURE") || accept_word(p, "PROC"))
         return create_procedure(p);
     (void)syntax_error(p);
@@ -485,7 +493,7 @@ parse_drop(struct parser *p)
     return s;
 }
 
-/* word: permission; op: verb; word2: grantee; text: class; name: securable. */
+/* word: permission; op: verb; word2: grantee; text: class; name: securable; columns. */
 struct stmt *
 parse_grant(struct parser *p, int op)
 {
@@ -513,8 +521,18 @@ parse_grant(struct parser *p, int op)
         }
         if (parse_name(p, &s->name) != 0)
             return NULL;
-        if (at_op(p, '(') && skip_group(p) != 0)
-            return NULL;
+        if (accept_op(p, '(')) {
+            do {
+                const char *column = parse_identifier(p);
+
+                if (column == NULL)
+                    return NULL;
+                s->columns = arena_push(p->arena, s->columns, s->n_columns, sizeof *s->columns);
+                s->columns[s->n_columns++] = column;
+            } while (accept_op(p, ','));
+            if (expect_op(p, ')') != 0)
+                return NULL;
+        }
     }
     if (!accept_word(p, "TO") && expect_word(p, "FROM") != 0)
         return NULL;

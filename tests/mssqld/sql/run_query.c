@@ -197,6 +197,9 @@ run_variable(struct run *r, const char *name)
     return NULL;
 }
 
+/* The catalog moved between binding and running: nothing was sent, bind and run again. */
+#define BIND_ANEW 1
+
 static int
 send_rows(struct run *r, struct query *q, int64_t *rows)
 {
@@ -204,13 +207,15 @@ send_rows(struct run *r, struct query *q, int64_t *rows)
     const struct sink *sink = s->sink;
     struct sql_value *values =
         arena_alloc(&s->exec_arena, (size_t)(q->n_columns + 1) * sizeof *values);
-    int step;
+    int step = sqlite3_step(q->stmt);
 
+    if (step == SQLITE_ERROR && strncmp(sqlite3_errmsg(s->db), "no such ", 8) == 0)
+        return BIND_ANEW;
     if (sink != NULL && sink->columns(sink->arg, q->columns, q->n_columns) != 0) {
         s->peer_gone = true;
         return -1;
     }
-    while ((step = sqlite3_step(q->stmt)) == SQLITE_ROW) {
+    for (; step == SQLITE_ROW; step = sqlite3_step(q->stmt)) {
         if (s->fault_after >= 0 && fault_row(s, *rows, false) != 0)
             return -1;
         arena_reset(&s->row_arena);
@@ -273,35 +278,49 @@ take_lock(struct session *s, const struct table_lock *l)
     return 0;
 }
 
-int
-run_select(struct run *r, struct stmt *x)
+/* Locks, then the rows. */
+static int
+select_once(struct run *r, struct query *q, int64_t *rows)
 {
     struct session *s = r->s;
-    struct plan *p = plan_of(s, r->entry, x);
-    int64_t rows = 0;
     int rc = 0;
 
-    if (!p->made) {
-        query_free(&p->query);
-        if (query_select(s, r->frame, &p->arena, x->select, &p->query) != 0)
-            return -1;
-        p->made = true;
-    }
     if (s->trancount > 0) {
-        for (int i = 0; i < p->query.n_locks && rc == 0; i++)
-            rc = take_lock(s, &p->query.locks[i]);
+        for (int i = 0; i < q->n_locks && rc == 0; i++)
+            rc = take_lock(s, &q->locks[i]);
         if (rc == 0 && (s->isolation == ISO_REPEATABLE || s->isolation == ISO_SERIALIZABLE))
             rc = tx_lock(s, s->current, 0);
         if (rc == 0)
             rc = tx_begin_read(s);
     }
     if (rc == 0)
-        rc = query_start(s, &p->query);
+        rc = query_start(s, q);
     if (rc == 0)
-        rc = p->query.assigns ? assign_rows(r, &p->query, &rows) : send_rows(r, &p->query, &rows);
-    (void)sqlite3_reset(p->query.stmt);
+        rc = q->assigns ? assign_rows(r, q, rows) : send_rows(r, q, rows);
+    (void)sqlite3_reset(q->stmt);
+    return rc;
+}
+
+int
+run_select(struct run *r, struct stmt *x)
+{
+    struct session *s = r->s;
+    int64_t rows = 0;
+    int rc = BIND_ANEW;
+
+    for (int tries = 0; rc == BIND_ANEW && tries < 5; tries++) {
+        struct plan *p = plan_of(s, r->entry, x);
+
+        if (!p->made) {
+            query_free(&p->query);
+            if (query_select(s, r->frame, &p->arena, x->select, &p->query) != 0)
+                return -1;
+            p->made = true;
+        }
+        rc = select_once(r, &p->query, &rows);
+    }
     s->rowcount = rows;
     if (rc != 0)
-        return -1;
+        return rc < 0 ? -1 : session_sqlite_error(s);
     return run_done(s, DONE_COUNT, 0xC1, rows);
 }

@@ -3,41 +3,104 @@
 #include <strings.h>
 
 #include "common/err.h"
+#include "tests/mssqld/sql/collation.h"
+#include "tests/mssqld/sql/rights.h"
 
-#define ROLE_OWNER      16384
-#define ROLE_READER     16390
-#define ROLE_WRITER     16391
-#define PRINCIPAL_DBO   1
-#define PRINCIPAL_GUEST 2
+#define ROLE_OWNER    16384
+#define ROLE_WRITER   16391
+#define PRINCIPAL_DBO 1
 
-bool
-security_login(struct engine *g, const char *user, const char *password, bool *sysadmin,
-               char **database)
+/* A user of one database alone, as Azure SQL Database has them: no login behind it. */
+static bool
+contained_login(struct engine *g, const char *user, const char *password, const char *database)
 {
+    struct database *d = engine_database(g, database);
+    sqlite3 *db = NULL;
     sqlite3_stmt *q = NULL;
     bool ok = false;
 
-    if (strcasecmp(user, "sa") == 0) {
-        *sysadmin = true;
-        return strcmp(password, g->sa_password) == 0;
+    if (d == NULL || d->id <= DB_MSDB ||
+        sqlite3_open_v2(d->path, &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL) !=
+            SQLITE_OK) {
+        (void)sqlite3_close(db);
+        return false;
     }
-    (void)pthread_mutex_lock(&g->mutex);
-    if (sqlite3_prepare_v2(g->master,
-                           "SELECT password, sysadmin, database FROM srv_logins WHERE name = ?1",
+    (void)sqlite3_busy_timeout(db, 5000);
+    if (collation_register(db) == SQLITE_OK &&
+        sqlite3_prepare_v2(db,
+                           "SELECT 1 FROM sys_principals WHERE name = ?1 AND login = ?1 AND "
+                           "password = ?2",
                            -1, &q, NULL) == SQLITE_OK) {
         (void)sqlite3_bind_text(q, 1, user, -1, SQLITE_STATIC);
-        if (sqlite3_step(q) == SQLITE_ROW) {
-            const char *known = (const char *)sqlite3_column_text(q, 0);
-            const char *home = (const char *)sqlite3_column_text(q, 2);
+        (void)sqlite3_bind_text(q, 2, password, -1, SQLITE_STATIC);
+        ok = sqlite3_step(q) == SQLITE_ROW;
+    }
+    (void)sqlite3_finalize(q);
+    (void)sqlite3_close(db);
+    return ok;
+}
 
-            ok = known != NULL && strcmp(known, password) == 0;
-            *sysadmin = sqlite3_column_int(q, 1) != 0;
-            *database = ok && home != NULL ? strdup(home) : NULL;
-        }
+/* 18456 unless the login exists and the password fits (or somebody else has proven who it is). */
+static int32_t
+check_login(struct engine *g, const struct login_request *l, bool *sysadmin, char **database)
+{
+    sqlite3_stmt *q = NULL;
+    int32_t refusal = 18456;
+
+    (void)pthread_mutex_lock(&g->mutex);
+    CHECK(sqlite3_prepare_v2(g->master,
+                             "SELECT password, sysadmin, database, disabled, windows FROM "
+                             "srv_logins WHERE name = ?1",
+                             -1, &q, NULL) == SQLITE_OK);
+    (void)sqlite3_bind_text(q, 1, l->user, -1, SQLITE_STATIC);
+    if (sqlite3_step(q) == SQLITE_ROW) {
+        const char *known = (const char *)sqlite3_column_text(q, 0);
+        const char *home = (const char *)sqlite3_column_text(q, 2);
+        bool windows = sqlite3_column_int(q, 4) != 0;
+
+        if (windows ? l->is_authenticated
+                    : !l->is_authenticated && known != NULL && strcmp(known, l->password) == 0)
+            refusal = sqlite3_column_int(q, 3) != 0 ? 18470 : 0;
+        *sysadmin = sqlite3_column_int(q, 1) != 0;
+        *database = refusal == 0 && home != NULL ? strdup(home) : NULL;
     }
     (void)sqlite3_finalize(q);
     (void)pthread_mutex_unlock(&g->mutex);
-    return ok;
+    return refusal;
+}
+
+int32_t
+security_login(struct engine *g, const struct login_request *l, bool *sysadmin, char **database)
+{
+    int32_t refusal;
+
+    if (strcasecmp(l->user, "sa") == 0 && !l->is_authenticated) {
+        *sysadmin = true;
+        return strcmp(l->password, g->sa_password) == 0 ? 0 : 18456;
+    }
+    refusal = check_login(g, l, sysadmin, database);
+    if (refusal == 18456 && !l->is_authenticated && l->database != NULL &&
+        contained_login(g, l->user, l->password, l->database))
+        return 0;
+    return refusal;
+}
+
+bool
+security_login_exists(struct engine *g, const char *name)
+{
+    sqlite3_stmt *q = NULL;
+    bool found;
+
+    if (strcasecmp(name, "sa") == 0)
+        return true;
+    (void)pthread_mutex_lock(&g->mutex);
+    CHECK(sqlite3_prepare_v2(g->master, "SELECT 1 FROM srv_logins WHERE name = ?1", -1, &q, NULL) ==
+          SQLITE_OK);
+    (void)sqlite3_bind_text(q, 1, name, -1, SQLITE_STATIC);
+    found = sqlite3_step(q) == SQLITE_ROW;
+    (void)sqlite3_finalize(q);
+    (void)pthread_mutex_unlock(&g->mutex);
+    return found;
 }
 
 static int64_t
@@ -59,6 +122,12 @@ principal_id(struct session *s, struct database *d, const char *name, const char
         id = sqlite3_column_int64(q, 0);
     (void)sqlite3_finalize(q);
     return id;
+}
+
+int64_t
+security_principal(struct session *s, struct database *d, const char *name)
+{
+    return principal_id(s, d, name, "name");
 }
 
 int
@@ -100,42 +169,9 @@ security_is_owner(struct session *s, struct database *d)
 }
 
 bool
-security_allowed_id(struct session *s, struct database *d, int object_id, int schema_id,
-                    const char *permission)
-{
-    int user = security_user_id(s, d);
-    sqlite3_stmt *q;
-    char sql[640];
-    bool ok = false;
-    bool read = strcasecmp(permission, "SELECT") == 0;
-
-    if (user == PRINCIPAL_DBO || s->cdc_internal || security_is_owner(s, d))
-        return true;
-    if (user < 0)
-        user = PRINCIPAL_GUEST;
-    (void)snprintf(sql, sizeof sql,
-                   "WITH RECURSIVE m(id) AS (SELECT %d UNION SELECT 0 UNION SELECT role_id FROM "
-                   "d%d.sys_members JOIN m ON member_id = m.id), p AS (SELECT state FROM "
-                   "d%d.sys_permissions JOIN m ON grantee_id = m.id WHERE permission IN "
-                   "(?1,'CONTROL') AND (class = 'DATABASE' OR (class = 'SCHEMA' AND major_id = "
-                   "%d) OR (class = 'OBJECT' AND major_id = %d))) SELECT count(*) FILTER (WHERE "
-                   "state = 'D'), count(*) FILTER (WHERE state = 'G') + (SELECT count(*) FROM m "
-                   "WHERE id = %d) FROM p",
-                   user, d->id, d->id, schema_id, object_id, read ? ROLE_READER : ROLE_WRITER);
-    q = session_prepare(s, sql);
-    if (q == NULL)
-        return false;
-    (void)sqlite3_bind_text(q, 1, permission, -1, SQLITE_STATIC);
-    if (sqlite3_step(q) == SQLITE_ROW)
-        ok = sqlite3_column_int(q, 0) == 0 && sqlite3_column_int(q, 1) > 0;
-    (void)sqlite3_finalize(q);
-    return ok;
-}
-
-bool
 security_allowed(struct session *s, const struct table *t, const char *permission)
 {
-    return security_allowed_id(s, t->db, t->object_id, t->schema_id, permission);
+    return rights_object(s, t->db, t->object_id, t->schema_id, permission);
 }
 
 int
@@ -184,11 +220,31 @@ security_create_login(struct session *s, const struct stmt *x)
                           "User does not have permission to perform this "
                           "action.");
     if (server_statement(s,
-                         "INSERT INTO srv_logins(name, password, sysadmin, database) "
-                         "VALUES (?1,?2,0,?3)",
+                         x->op == 'W' ? "INSERT INTO srv_logins(name, password, sysadmin, "
+                                        "database, disabled, windows) VALUES (?1,NULL,?2 <> ?2,"
+                                        "?3,0,1)"
+                                      : "INSERT INTO srv_logins(name, password, sysadmin, "
+                                        "database, disabled, windows) VALUES (?1,?2,0,?3,0,0)",
                          x->word, x->word2 != NULL ? x->word2 : "",
                          x->text != NULL ? x->text : "") < 0)
         return sqlerr_set(&s->error, 15025, 16, 1, "The server principal '%s' already exists.",
+                          x->word);
+    return 0;
+}
+
+/* A new password, ENABLE or DISABLE; sessions that are there go on. */
+int
+security_alter_login(struct session *s, const struct stmt *x)
+{
+    const char *sql = x->op == 'E'   ? "UPDATE srv_logins SET disabled = 0 WHERE name = ?1"
+                      : x->op == 'D' ? "UPDATE srv_logins SET disabled = 1 WHERE name = ?1"
+                                     : "UPDATE srv_logins SET password = ?2 WHERE name = ?1";
+
+    if (!s->sysadmin ||
+        server_statement(s, sql, x->word, x->word2 != NULL ? x->word2 : "", "") != 1)
+        return sqlerr_set(&s->error, 15151, 16, 1,
+                          "Cannot alter the login '%s', because it does not exist or you do not "
+                          "have permission.",
                           x->word);
     return 0;
 }
@@ -240,13 +296,17 @@ database_statement(struct session *s, const char *fmt, const char *a, const char
 int
 security_create_user(struct session *s, const struct stmt *x)
 {
-    return database_statement(s,
-                              "INSERT INTO D.sys_principals(principal_id, name, type, login) "
-                              "SELECT max(max(principal_id) FILTER (WHERE principal_id < 16384), "
-                              "4) + 1, ?1, 'S', ?2 FROM D.sys_principals",
-                              x->word, x->word2 != NULL ? x->word2 : x->word) < 0
-               ? -1
-               : 0;
+    static const char NEXT[] = "SELECT max(max(principal_id) FILTER (WHERE principal_id < 16384), "
+                               "4) + 1, ?1, 'S', ";
+    bool contained = x->op == 'P';
+    char sql[400];
+
+    /* A contained user is its own login, and has a password that only this database knows. */
+    (void)snprintf(sql, sizeof sql,
+                   "INSERT INTO D.sys_principals(principal_id, name, type, login, password) "
+                   "%s%s FROM D.sys_principals",
+                   NEXT, contained ? "?1, ?2" : "?2, NULL");
+    return database_statement(s, sql, x->word, x->word2 != NULL ? x->word2 : x->word) < 0 ? -1 : 0;
 }
 
 int
@@ -295,64 +355,4 @@ security_member(struct session *s, const char *role, const char *member, bool ad
                        : "DELETE FROM D.sys_members WHERE role_id = %lld AND member_id = %lld",
                    (long long)r, (long long)m);
     return database_statement(s, sql, "", "") < 0 ? -1 : 0;
-}
-
-static int
-grant_one(struct session *s, const struct stmt *x, const char *permission, int64_t major,
-          int64_t grantee)
-{
-    char sql[200];
-    const char *class = strcasecmp(x->text, "SCHEMA") == 0     ? "SCHEMA"
-                        : strcasecmp(x->text, "DATABASE") == 0 ? "DATABASE"
-                                                               : "OBJECT";
-
-    if (x->op == 'R')
-        (void)snprintf(sql, sizeof sql,
-                       "DELETE FROM D.sys_permissions WHERE class = ?2 AND major_id = %lld AND "
-                       "grantee_id = %lld AND permission = ?1",
-                       (long long)major, (long long)grantee);
-    else
-        (void)snprintf(sql, sizeof sql,
-                       "REPLACE INTO D.sys_permissions VALUES (?2, %lld, %lld, ?1, '%c')",
-                       (long long)major, (long long)grantee, x->op);
-    return database_statement(s, sql, permission, class) < 0 ? -1 : 0;
-}
-
-int
-security_grant(struct session *s, const struct stmt *x)
-{
-    int64_t grantee = principal_id(s, s->current, x->word2, "name");
-    int64_t major = 0;
-    char word[64];
-    const char *p = x->word;
-
-    if (grantee < 0)
-        return sqlerr_set(&s->error, 15151, 16, 1,
-                          "Cannot find the user '%s', because it does not exist or you do not have "
-                          "permission.",
-                          x->word2);
-    if (strcasecmp(x->text, "SCHEMA") == 0)
-        major = catalog_schema_id(s, s->current, x->name.object);
-    if (strcasecmp(x->text, "OBJECT") == 0) {
-        struct table *t = catalog_find(s, &x->name, 0);
-
-        major = t != NULL ? t->object_id : -1;
-    }
-    if (major < 0)
-        return sqlerr_set(&s->error, 15151, 16, 1,
-                          "Cannot find the object '%s', because it does not exist or you do not "
-                          "have permission.",
-                          x->name.object);
-    while (*p != '\0') { /* "SELECT, INSERT" */
-        size_t n = strcspn(p, ",");
-        size_t skip = strspn(p, " ");
-
-        (void)snprintf(word, sizeof word, "%.*s", (int)(n - skip), p + skip);
-        while (strlen(word) > 0 && word[strlen(word) - 1] == ' ')
-            word[strlen(word) - 1] = '\0';
-        if (grant_one(s, x, word, major, grantee) != 0)
-            return -1;
-        p += n + (p[n] == ',' ? 1U : 0U);
-    }
-    return 0;
 }

@@ -14,15 +14,13 @@ bool security_is_owner(struct session *s, struct database *d);
 
 /* May the session's user use the permission ("SELECT", "INSERT" ...) on the object? */
 bool security_allowed(struct session *s, const struct table *t, const char *permission);
-/* The same by ids, for catalog functions. */
-bool security_allowed_id(struct session *s, struct database *d, int object_id, int schema_id,
-                         const char *permission);
 /* Error 229 when not. */
 int security_require(struct session *s, const struct table *t, const char *permission);
 /* Error 262-like when the user is not db_owner. */
 int security_require_owner(struct session *s);
 
 /* Statements; -1 with s->error. */
+int security_alter_login(struct session *s, const struct stmt *x);
 int security_create_login(struct session *s, const struct stmt *x);
 int security_drop_login(struct session *s, const struct stmt *x);
 int security_create_user(struct session *s, const struct stmt *x);
@@ -31,8 +29,13 @@ int security_create_role(struct session *s, const char *name);
 int security_member(struct session *s, const char *role, const char *member, bool add);
 int security_grant(struct session *s, const struct stmt *x);
 
-/* Checks name and password; false = refuse.  Sets *sysadmin and *database (malloc'd). */
-bool security_login(struct engine *g, const char *user, const char *password, bool *sysadmin,
-                    char **database);
+/* 0, or the error a login is refused with.  Sets *sysadmin and *database (malloc'd). */
+int32_t
+security_login(struct engine *g, const struct login_request *l, bool *sysadmin, char **database);
+bool security_login_exists(struct engine *g, const char *name);
+/* -1 = none of that name. */
+int64_t security_principal(struct session *s, struct database *d, const char *name);
+/* The object of a name as functions take it: 'dbo.t', '[a].[b]'; NULL when there is none. */
+struct table *security_object(struct session *s, const char *text);
 
 #endif

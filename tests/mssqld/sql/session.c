@@ -229,6 +229,7 @@ session_open(struct engine *engine, const struct login_request *login, uint16_t 
     struct session *s;
     struct database *d;
     struct sqlerr fault = {0};
+    int32_t refusal;
     char text[512];
 
     *out = NULL;
@@ -240,9 +241,11 @@ session_open(struct engine *engine, const struct login_request *login, uint16_t 
         }
         return -1;
     }
-    if (!security_login(engine, login->user, login->password, &sysadmin, &database)) {
-        (void)snprintf(text, sizeof text, "Login failed for user '%s'.", login->user);
-        return refuse(sink, 18456, 1, 14, text);
+    refusal = security_login(engine, login, &sysadmin, &database);
+    if (refusal != 0) {
+        (void)snprintf(text, sizeof text, "Login failed for user '%s'.%s", login->user,
+                       refusal == 18470 ? " Reason: The account is disabled." : "");
+        return refuse(sink, refusal, 1, 14, text);
     }
     if (want[0] == '\0')
         want = database != NULL && database[0] != '\0' ? database : "master";

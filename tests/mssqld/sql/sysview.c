@@ -3,7 +3,7 @@
 #include <strings.h>
 
 #include "common/err.h"
-#include "tests/mssqld/sql/security.h"
+#include "tests/mssqld/sql/rights.h"
 #include "tests/mssqld/sql/sysview_parts.h"
 
 static const struct sysview VIEWS[] = {
@@ -32,13 +32,14 @@ static const struct sysview VIEWS[] = {
      "SELECT name, object_id, NULL, schema_id, 0, 'U ', 'USER_TABLE', created, created, shipped, "
      "0, "
      "0, tracked, 0, 'NON_TEMPORAL_TABLE', 0, 0, 0, (SELECT max(column_id) FROM D.sys_columns c "
-     "WHERE c.object_id = o.object_id) FROM D.sys_objects o WHERE type = 'U'"},
+     "WHERE c.object_id = o.object_id) FROM D.sys_objects o WHERE type = 'U' AND %SEEN%"},
     {"sys", "objects",
      "name s!,object_id i!,principal_id i,schema_id i!,parent_object_id i!,type c,type_desc "
      "n,create_date d!,modify_date d!,is_ms_shipped b!,is_published b!,is_schema_published b!",
-     "SELECT name, object_id, NULL, schema_id, 0, CASE type WHEN 'U' THEN 'U ' ELSE 'P ' END, CASE "
-     "type WHEN 'U' THEN 'USER_TABLE' ELSE 'SQL_STORED_PROCEDURE' END, created, created, shipped, "
-     "0, 0 FROM D.sys_objects"},
+     "SELECT name, object_id, NULL, schema_id, 0, substr(type || ' ', 1, 2), CASE type WHEN 'U' "
+     "THEN 'USER_TABLE' WHEN 'IF' THEN 'SQL_INLINE_TABLE_VALUED_FUNCTION' ELSE "
+     "'SQL_STORED_PROCEDURE' END, created, created, shipped, 0, 0 FROM D.sys_objects o WHERE "
+     "%SEEN%"},
     {"sys", "procedures",
      "name s!,object_id i!,schema_id i!,type c,type_desc n,create_date d!,modify_date d!",
      "SELECT name, object_id, schema_id, 'P ', 'SQL_STORED_PROCEDURE', created, created FROM "
@@ -53,7 +54,7 @@ static const struct sysview VIEWS[] = {
      "ms_type_info(type,'l'), ms_type_info(type,'p'), ms_type_info(type,'c'), "
      "ms_collation(collation), nullable, 1, rowguid, is_identity, computed_text IS NOT NULL, 0, 0, "
      "CASE WHEN default_text IS NULL THEN 0 ELSE object_id + column_id END, sparse, 0, 0, "
-     "'NOT_APPLICABLE', NULL, NULL, 0, 0 FROM D.sys_columns"},
+     "'NOT_APPLICABLE', NULL, NULL, 0, 0 FROM D.sys_columns o WHERE %SEEN%"},
     {"sys", "identity_columns",
      "object_id i!,name s,column_id i!,seed_value V,increment_value V,last_value V",
      "SELECT object_id, name, column_id, NULL, NULL, NULL FROM D.sys_columns WHERE is_identity"},
@@ -131,7 +132,7 @@ static const struct sysview VIEWS[] = {
     {"sys", "dm_db_log_stats", "database_id i,log_end_lsn n",
      "SELECT %ID%, ms_lsn_text(ms_log_end(%ID%))"},
     {"sys", "fn_my_permissions", "entity_name s,subentity_name s,permission_name n",
-     "SELECT 'database', '', 'SELECT'"},
+     "SELECT coalesce(%1%, lower(%2%)), '', value FROM json_each(ms_my_permissions(%1%, %2%))"},
     {"INFORMATION_SCHEMA", "TABLES", "TABLE_CATALOG s,TABLE_SCHEMA s,TABLE_NAME s!,TABLE_TYPE s",
      "SELECT ms_db_name(%ID%), s.name, o.name, 'BASE TABLE' FROM D.sys_objects o JOIN "
      "D.sys_schemas "
@@ -238,11 +239,15 @@ cdc_jobs(struct binder *b)
 
 /*
  * Writes the query with its marks replaced: "D." the schema, %ID% the number, %TYPES%, and
- * %CDCJOBS% the table of jobs.
+ * %CDCJOBS% the table of jobs; %1%, %2% arguments; %SEEN% whether the caller may know of object
+ * o.object_id.
  */
 static void
-emit_view(struct binder *b, const struct sysview *v, const struct database *d, struct sbuf *o)
+emit_view(struct binder *b, const struct sysview *v, struct database *d, const struct from *f,
+          struct sbuf *o)
 {
+    bool all = b->s->cdc_internal || b->s->sysadmin || security_is_owner(b->s, d);
+    struct sql_type text = type_sized(SQL_NVARCHAR, SQL_LENGTH_MAX);
     const char *jobs = strstr(v->sql, "%CDCJOBS%") != NULL ? cdc_jobs(b) : "";
     char schema[16];
     char id[16];
@@ -261,6 +266,20 @@ emit_view(struct binder *b, const struct sysview *v, const struct database *d, s
         } else if (strncmp(p, "%TYPES%", 7) == 0) {
             emit_types(o);
             p += 7;
+        } else if (strncmp(p, "%1%", 3) == 0 || strncmp(p, "%2%", 3) == 0) {
+            int i = p[1] - '1';
+
+            if (i < f->n_args)
+                emit_as(b, o, f->args[i], &text);
+            else
+                sbuf_add(o, "NULL");
+            p += 3;
+        } else if (strncmp(p, "%SEEN%", 6) == 0) {
+            sbuf_add(o, all ? "(1" : "(ms_visible(");
+            if (!all)
+                sbuf_fmt(o, "%d,o.object_id)", d->id);
+            sbuf_add(o, ")");
+            p += 6;
         } else if (strncmp(p, "%CDCJOBS%", 9) == 0) {
             sbuf_add(o, jobs);
             p += 9;
@@ -282,15 +301,56 @@ find_view(const char *schema, const char *name)
     return NULL;
 }
 
-bool
-sysview_bind(struct binder *b, struct database *d, const char *schema, const char *name,
+/* What a view of the state asks of its reader. */
+static char
+right_of(const char *name)
+{
+    static const struct {
+        const char *name;
+        char right;
+    } RIGHTS[] = {
+        {"dm_cdc_errors", 'D'},
+        {"dm_cdc_log_scan_sessions", 'D'},
+        {"dm_db_partition_stats", 'D'},
+        {"dm_tran_current_transaction", 'S'},
+        {"dm_tran_database_transactions", 'S'},
+        {"dm_db_log_stats", 'S'},
+        {"dm_server_services", 'S'},
+        {"sysjobs", 'J'},
+        {"sysjobactivity", 'J'},
+        {"sysjobhistory", 'J'},
+        {"sysjobservers", 'J'},
+        {"syssessions", 'J'},
+    };
+
+    for (size_t i = 0; i < sizeof RIGHTS / sizeof RIGHTS[0]; i++)
+        if (strcasecmp(RIGHTS[i].name, name) == 0)
+            return RIGHTS[i].right;
+    return '\0';
+}
+
+/* Arguments of a table-valued function: %1% and %2%; one that is not given is NULL. */
+static int
+bind_arguments(struct binder *b, const struct from *f)
+{
+    for (int i = 0; i < f->n_args; i++)
+        if (bind_expr(b, f->args[i]) != 0)
+            return -1;
+    return 0;
+}
+
+int
+sysview_bind(struct binder *b, struct database *d, const char *schema, const struct from *f,
              const char *sql_alias, struct rel *out, struct sbuf *o)
 {
+    const char *name = f->name.object;
     bool msdb = d->id == DB_MSDB && (schema[0] == '\0' || strcasecmp(schema, "dbo") == 0);
     const struct sysview *v = find_view(msdb ? "msdb" : schema, name);
 
     if (v == NULL || session_attach(b->s, engine_database_id(b->s->engine, DB_MASTER)) != 0)
-        return false;
+        return 0;
+    if (rights_require_state(b->s, d, right_of(v->name)) != 0 || bind_arguments(b, f) != 0)
+        return -1;
     *out = (struct rel){.name = v->name, .schema = v->schema};
     make_columns(b, v->columns, sql_alias, out);
     /* A WITH clause names the columns, since the query need not. */
@@ -298,69 +358,7 @@ sysview_bind(struct binder *b, struct database *d, const char *schema, const cha
     for (int i = 0; i < out->n_columns; i++)
         sbuf_fmt(o, "%s\"%s\"", i > 0 ? "," : "", out->columns[i].name);
     sbuf_add(o, ") AS (");
-    emit_view(b, v, d, o);
+    emit_view(b, v, d, f, o);
     sbuf_fmt(o, ") SELECT * FROM v) AS %s", sql_alias);
-    return true;
-}
-
-static int
-bad_bounds(struct binder *b)
-{
-    return sqlerr_set(&b->s->error, 313, 16, 3,
-                      "An insufficient number of arguments were supplied for the procedure or "
-                      "function cdc.fn_cdc_get_all_changes_ ... .");
-}
-
-int
-sysview_bind_changes(struct binder *b, struct database *d, const struct from *f,
-                     const char *sql_alias, struct rel *out, struct sbuf *o)
-{
-    static const char PREFIX[] = "fn_cdc_get_all_changes_";
-    size_t skip = sizeof PREFIX - 1;
-    struct sql_type lsn = type_sized(SQL_BINARY, LSN_SIZE);
-    struct sql_type text = type_sized(SQL_NVARCHAR, 30);
-    struct name name = {.database = d->name, .schema = "cdc"};
-    struct table *t;
-    int n;
-
-    if (strncasecmp(f->name.object, PREFIX, skip) != 0)
-        return 0;
-    name.object = arena_printf(b->arena, "%s_CT", f->name.object + skip);
-    t = catalog_find(b->s, &name, 'U');
-    if (t == NULL)
-        return 0; /* 208 follows */
-    if (f->n_args != 3)
-        return bad_bounds(b);
-    for (int i = 0; i < 3; i++)
-        if (bind_expr(b, f->args[i]) != 0)
-            return -1;
-    if (security_require(b->s, t, "SELECT") != 0)
-        return -1;
-    rel_of_table(b, t, f->alias != NULL ? f->alias : f->name.object, sql_alias, out);
-    /* start_lsn, seqval, operation, mask, captured columns: no end_lsn, no command_id */
-    n = 0;
-    for (int i = 0; i < out->n_columns - 1; i++)
-        if (i != 1)
-            out->columns[n++] = out->columns[i];
-    out->n_columns = n;
-    sbuf_fmt(o, "(SELECT * FROM %s WHERE c1 >= ", catalog_sql_name(t, b->arena));
-    emit_as(b, o, f->args[0], &lsn);
-    sbuf_add(o, " AND c1 <= ");
-    emit_as(b, o, f->args[1], &lsn);
-    sbuf_add(o, " AND (c4 <> 3 OR lower(");
-    emit_as(b, o, f->args[2], &text);
-    sbuf_fmt(o, ") = 'all update old') AND ms_cdc_check(%d,'", d->id);
-    for (const char *p = f->name.object + skip; *p != '\0'; p++) {
-        sbuf_addn(o, p, 1);
-        if (*p == '\'')
-            sbuf_addn(o, p, 1);
-    }
-    sbuf_add(o, "',");
-    emit_as(b, o, f->args[0], &lsn);
-    sbuf_add(o, ",");
-    emit_as(b, o, f->args[1], &lsn);
-    sbuf_add(o, ",");
-    emit_as(b, o, f->args[2], &text);
-    sbuf_fmt(o, ")) AS %s", sql_alias);
     return 1;
 }

@@ -6,13 +6,17 @@
 
 /*
  * Finds a view or a table-valued function of schema sys or INFORMATION_SCHEMA.  On success
- * fills out (column SQL prefixed by sql_alias) and writes the subquery's text to o.
+ * fills out (column SQL prefixed by sql_alias) and writes the subquery's text to o: 1; 0 = there is
+ * none of that name, -1 = error.
  */
-bool sysview_bind(struct binder *b, struct database *d, const char *schema, const char *name,
-                  const char *sql_alias, struct rel *out, struct sbuf *o);
+int sysview_bind(struct binder *b, struct database *d, const char *schema, const struct from *f,
+                 const char *sql_alias, struct rel *out, struct sbuf *o);
 
 /* cdc.fn_cdc_get_all_changes_<instance>(from, to, filter); -1 = error, 0 = not it, 1 = done. */
 int sysview_bind_changes(struct binder *b, struct database *d, const struct from *f,
                          const char *sql_alias, struct rel *out, struct sbuf *o);
+
+/* Membership of the gating role (NULL: none) and SELECT on the source's columns. */
+bool cdc_may_read(struct session *s, struct database *d, int source_id, const char *role);
 
 #endif
