@@ -4,6 +4,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/task.h"
+#include "shipper/identity.h"
 
 #define REFRESH_NS     (30 * NS_PER_S)
 #define REFRESH_MIN_NS NS_PER_S /* between two that are only hinted at */
@@ -91,6 +92,10 @@ stream_watch(struct shipper *s, int64_t now_ns, struct err *e)
         return rc < 0 ? fail(s, &problem, now_ns, e) : 0;
     s->is_refreshing = false;
     s->refreshed_ns = now_ns;
+    if (identity_check(s->stage, &s->topology, &s->target_state, &problem) != 0) {
+        free(shards);
+        return fail(s, &problem, now_ns, e);
+    }
     if (adopt(s, shards, n, e) != 0)
         return -1;
     if (s->is_open)

@@ -76,6 +76,7 @@ struct target_shard {
 struct target_state {
     bool is_open;              /* takes records */
     char text[64];             /* "ACTIVE", for people */
+    char identity[40];         /* when it was made: tells one of a name from the next; "" = none */
     uint32_t max_record_bytes; /* data and partition key */
     uint32_t open_shards;      /* 0 = not told */
 };

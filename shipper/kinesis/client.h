@@ -72,6 +72,7 @@ struct kinesis_stream {
     uint32_t max_record_bytes; /* data + partition key */
     uint32_t retention_hours;  /* 0 = not told */
     bool is_encrypted;
+    char created[40]; /* StreamCreationTimestamp as the service says it; "" = not told */
 };
 
 int kinesis_describe(struct kinesis *k, struct kinesis_stream *out, struct err *e);

@@ -1,16 +1,20 @@
 /* The blocking calls, and the refresh in the background. */
 #include "shipper/kinesis/client_internal.h"
 
+#include "common/clock.h"
 #include "shipper/kinesis/hash_key.h"
 #include "shipper/kinesis/put_answer.h"
 #include "shipper/kinesis/put_body.h"
 #include "shipper/kinesis/service_error.h"
+
+#include <math.h>
 
 #define POLL_MS        100
 #define PAGE_SHARDS    1000
 #define MAX_SHARDS     100000
 #define DEFAULT_RECORD (1U << 20)
 #define MAX_RECORD_KIB 10240
+#define CREATED_SIZE   sizeof(((struct kinesis_stream *)NULL)->created)
 
 /* ---- one control call ---- */
 
@@ -151,6 +155,19 @@ member_count(const json_t *object, const char *key)
     return value > 0 && value <= INT32_MAX ? (uint32_t)value : 0;
 }
 
+/* A time of the JSON protocol, seconds since 1970 with up to three digits, as text. */
+static void
+member_time(const json_t *object, const char *key, char out[CREATED_SIZE])
+{
+    const json_t *value = json_object_get(object, key);
+
+    out[0] = '\0';
+    if (json_is_string(value))
+        (void)snprintf(out, CREATED_SIZE, "%s", json_string_value(value));
+    else if (json_is_number(value) && json_number_value(value) > 0)
+        (void)clock_iso(llround(json_number_value(value) * 1e3) * NS_PER_MS, out);
+}
+
 static int
 read_description(struct kinesis *k, const json_t *root, struct kinesis_stream *out, struct err *e)
 {
@@ -166,6 +183,7 @@ read_description(struct kinesis *k, const json_t *root, struct kinesis_stream *o
         member_is(json_object_get(s, "StreamModeDetails"), "StreamMode", "ON_DEMAND");
     out->ignores_keys = member_is(s, "RecordDistributionStrategy", "AUTO");
     out->is_encrypted = member_is(s, "EncryptionType", "KMS");
+    member_time(s, "StreamCreationTimestamp", out->created);
     out->open_shards = member_count(s, "OpenShardCount");
     out->retention_hours = member_count(s, "RetentionPeriodHours");
     kib = member_count(s, "MaxRecordSizeInKiB");

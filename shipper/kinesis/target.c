@@ -116,6 +116,7 @@ writer_refresh_next(struct target *t, struct target_state *state, struct target_
         *n > 0 && (stream.status == KINESIS_ACTIVE || stream.status == KINESIS_UPDATING);
     (void)snprintf(state->text, sizeof(state->text), "%s with %zu open shards", stream.status_text,
                    *n);
+    (void)snprintf(state->identity, sizeof(state->identity), "%s", stream.created);
     return 1;
 }
 

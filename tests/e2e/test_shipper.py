@@ -557,24 +557,50 @@ def test_an_endpoint_that_comes_later():
             assert_good(judge(k.client(), 400, 40), 0)
 
 
-def test_a_stream_that_is_deleted_and_made_again():
+@pytest.mark.parametrize("is_running", [True, False])
+def test_a_stream_that_is_deleted_and_made_again(is_running):
+    """What the old stream held is gone: nobody but an operator can say what that means."""
     with Kinesisd(streams=f"{STREAM}:2", throttle=False, state_delay_ms=100) as k, \
             Fed(k.endpoint) as fed:
         client = k.client()
         fed.feed(20000, 200, rate=5000).ship()
         wait_until(lambda: k.records(STREAM) > 500, 20, "first records")
+        if not is_running:
+            assert fed.stop() == 0
         client.delete_stream(StreamName=STREAM)
-        fed.wait_log("code=stream")
+        if is_running:
+            fed.wait_log("code=stream")
         wait_until(lambda: STREAM not in client.list_streams()["StreamNames"], 10, "deletion")
         client.create_stream(StreamName=STREAM, ShardCount=2)
+        if not is_running:
+            fed.ship()
+        assert fed.shippers[0].wait(20) == 78
+        line = fed.wait_log("needs-operator.*").group(0)
+        assert "code=history-changed" in line and "was deleted and made again" in line
+        remembered = fed.directory / "state" / "stream.1.0.json"
+        assert str(remembered) in line
+        client.get_waiter("stream_exists").wait(StreamName=STREAM, WaiterConfig={"Delay": 1})
+        assert not read_stream(client), "records went into the new stream"
+        # The operator says that the new one is meant.
+        remembered.unlink()
+        fed.ship()
         fed.wait_drained()
-        # What the old stream held is gone with it; what is there must be in order, to the end.
         last = {}
         for _, key, data in read_stream(client):
             n = json.loads(data)["n"]
             assert n <= last.get(key, n) + 1
             last[key] = max(n, last.get(key, 0))
         assert len(last) == 200 and set(last.values()) == {99}
+
+
+def test_a_damaged_note_of_the_stream():
+    with Kinesisd(streams=f"{STREAM}:2", throttle=False) as k, Fed(k.endpoint) as fed:
+        fed.feed(10, 1).ship()
+        fed.wait_drained()
+        assert fed.stop() == 0
+        (fed.directory / "state" / "stream.1.0.json").write_text("{")
+        assert fed.ship().wait(20) == 78
+        assert "stream.1.0.json does not say" in fed.log()
 
 
 def test_a_record_over_the_limit_stops_the_shipper():
