@@ -71,6 +71,9 @@ struct capture {
     bool stop_reached;        /* everything up to the stop was given */
     struct member **members;
     size_t n_members;
+    struct table_def **catalogue; /* newest versions, owned; once is_catalogue_read */
+    size_t n_catalogue;
+    bool is_catalogue_read;
     struct announcement *announcements; /* by position */
     size_t n_announcements;
     struct source_sink sink; /* for following */

@@ -49,29 +49,67 @@ take_known(struct capture *c, struct table_def *d, const struct state_table *kno
     return 0;
 }
 
+/* The newest version of each table, as the catalogue has it: capture is its only writer, so that it
+   is read once, not once a table. */
+static int
+know_catalogue(struct capture *c, struct err *e)
+{
+    if (c->is_catalogue_read)
+        return 0;
+    if (catalog_read_all(c->task->weir.state_directory, &c->catalogue, &c->n_catalogue, e) != 0 &&
+        e->code != ERR_NOT_FOUND)
+        return -1;
+    c->is_catalogue_read = true;
+    return 0;
+}
+
+/* d was written: its own copy takes the place of the version before. */
+static int
+note_written(struct capture *c, const struct table_def *d, struct err *e)
+{
+    struct table_def *copy = NULL;
+    struct table_def **list;
+
+    if (!c->is_catalogue_read)
+        return 0;
+    if (catalog_read(c->task->weir.state_directory, d->id, d->version, &copy, e) != 0)
+        return -1;
+    for (size_t i = 0; i < c->n_catalogue; i++)
+        if (c->catalogue[i]->id == d->id) {
+            catalog_table_free(&c->catalogue[i]);
+            c->catalogue[i] = copy;
+            return 0;
+        }
+    list = realloc(c->catalogue, (c->n_catalogue + 1) * sizeof(struct table_def *));
+    if (list == NULL) {
+        catalog_table_free(&copy);
+        return err_set(e, ERR_NOMEM, "%zu definitions", c->n_catalogue);
+    }
+    c->catalogue = list;
+    list[c->n_catalogue++] = copy;
+    return 0;
+}
+
 /* By the catalogue: the newest version when it is the same, the next one when not, a new id for a
    table that was never there. */
 static int
 take_catalogued(struct capture *c, struct table_def *d, struct err *e)
 {
-    struct table_def **list = NULL;
     uint32_t highest = 0;
-    size_t n = 0;
 
-    if (catalog_read_all(c->task->weir.state_directory, &list, &n, e) != 0 &&
-        e->code != ERR_NOT_FOUND)
+    if (know_catalogue(c, e) != 0)
         return -1;
     d->id = 0;
-    for (size_t i = 0; i < n; i++) {
-        if (list[i]->id > highest)
-            highest = list[i]->id;
-        if (strcmp(list[i]->schema, d->schema) == 0 && strcmp(list[i]->name, d->name) == 0) {
-            d->id = list[i]->id;
-            d->version = list[i]->version + (same_definition(list[i], d) ? 0 : 1);
+    for (size_t i = 0; i < c->n_catalogue; i++) {
+        const struct table_def *old = c->catalogue[i];
+
+        if (old->id > highest)
+            highest = old->id;
+        if (strcmp(old->schema, d->schema) == 0 && strcmp(old->name, d->name) == 0) {
+            d->id = old->id;
+            d->version = old->version + (same_definition(old, d) ? 0 : 1);
         }
-        catalog_table_free(&list[i]);
     }
-    free(list);
     if (d->id == 0) {
         d->id = highest + 1;
         d->version = 1;
@@ -118,7 +156,8 @@ tables_join(struct capture *c, struct source_table *t, const struct state_table 
         return -1;
     if (!taken && take_catalogued(c, t->def, e) != 0)
         return -1;
-    if (catalog_write(c->task->weir.state_directory, t->def, e) != 0)
+    if (catalog_write(c->task->weir.state_directory, t->def, e) != 0 ||
+        note_written(c, t->def, e) != 0)
         return err_context(e, "definition of %s.%s", t->def->schema, t->def->name);
     stats_add(c->stage->stats, STAT_SCHEMA_LOADS, 1);
     if (m == NULL)
@@ -188,8 +227,14 @@ tables_free(struct capture *c)
         free(c->members[i]->lobs);
         free(c->members[i]);
     }
+    for (size_t i = 0; i < c->n_catalogue; i++)
+        catalog_table_free(&c->catalogue[i]);
+    free(c->catalogue);
     free(c->members);
     free(c->announcements);
+    c->catalogue = NULL;
+    c->n_catalogue = 0;
+    c->is_catalogue_read = false;
     c->members = NULL;
     c->announcements = NULL;
     c->n_members = 0;

@@ -24,6 +24,7 @@ class Change:
             return
         self.table, self.version = int(fields[1]), int(fields[2])
         self.position, self.transaction, self.number = fields[3], fields[4], int(fields[5])
+        self.commit_ns = int(fields[6])
         images = [json.loads(f) for f in fields[7:]]
         self.before = images[0] if self.operation in ("update", "delete") else None
         self.after = images[-1] if images and self.operation != "delete" else None

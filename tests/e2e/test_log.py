@@ -2,10 +2,12 @@
 
 import json
 import random
+import time
 
 import source
 from pipeline import ROOT, Pipeline, wait_until
-from test_capture import dump, enable, make_database, wait_for  # noqa: F401
+from tds_count import CountingRelay
+from test_capture import dump, enable, make_database, wait_for
 
 SEED = 20261122
 
@@ -13,6 +15,10 @@ SEED = 20261122
 def capture_statistics(p):
     status = json.loads(p.weirctl("status", p.task_file, "--json").stdout)
     return next(s for s in status["stages"] if s["name"] == "capture")
+
+
+def counter(p, name):
+    return capture_statistics(p).get("counters", {}).get(name, {"value": 0})["value"]
 
 
 def changes_of(p):
@@ -67,9 +73,8 @@ def test_killed_inside_one_transaction(mssqld):
         p.capture.start()
         changes = wait_for(p, expected)
         assert len(changes) == expected
-        counters = capture_statistics(p)["counters"]
-        assert counters["skipped"]["value"] == 0
-        assert counters["rows_in"]["value"] == expected - len(given)
+        assert counter(p, "skipped") == 0
+        assert counter(p, "rows_in") == expected - len(given)
         assert [c.number for c in changes] == list(range(1, expected + 1))
         positions = [c.position for c in changes]
         assert positions == sorted(set(positions))
@@ -214,3 +219,55 @@ def test_values_the_log_left_out(mssqld):
         assert fresh[101].after[-3:] == ["newer", "0003", "old"]
         assert all(x.before[-3:] == ["?", "?", "?"] for x in fresh[:100])  # only the log had them
         assert marked.capture.stop() == 0 and p.capture.stop() == 0
+
+
+def test_many_tables_cost_one_round_trip(mssqld):
+    """Idle: one message a look.  A commit: the look, one probe over all tables, a page, the low-water
+    mark; never a message a table.  (A thousand are in tests/bench/capture.py.)"""
+    tables = 300
+    make_database(mssqld, [f"CREATE TABLE dbo.t{i} (id int NOT NULL PRIMARY KEY)" for i in range(tables)],
+                  [f"t{i}" for i in range(tables)])
+    with CountingRelay(mssqld.port) as relay, \
+            Pipeline(mssqld, None, database="shop", tables=("dbo.%",), migration="cdc",
+                     source={"Port": relay.port}, weir={"PollIntervalMs": 20}) as p:
+        p.capture.start()
+
+        def polls():
+            return counter(p, "polls")
+
+        def idle_since():
+            """Messages and polls at a moment at which nothing is under way but, maybe, one poll."""
+            while True:
+                before, messages, after = polls(), relay.messages, polls()
+                if before == after:
+                    return messages, after
+
+        wait_until(lambda: polls() > 20, 60, "a quiet log")
+        messages, looks = idle_since()
+        wait_until(lambda: polls() > looks + 50, 30, "fifty looks")
+        later, looks_later = idle_since()
+        assert abs((later - messages) - (looks_later - looks)) <= 1
+        commits = 10
+        with source.connect(mssqld, "shop") as c:
+            for i in range(commits):
+                source.execute(c, f"INSERT INTO dbo.t{30 * i} VALUES ({i})")
+                wait_until(lambda: len(changes_of(p)) == i + 1, 30, "the change")
+        end, looks_end = idle_since()
+        assert (end - later) - (looks_end - looks_later) <= 3 * commits + 1
+        assert 30_000 < relay.largest < 120_000  # all probes in one batch
+        assert p.capture.stop() == 0
+
+
+def test_commit_times_are_utc_whatever_the_servers_zone(mssqld):
+    make_database(mssqld, ["CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY)"], ["t"])
+    with source.connect(mssqld, "shop") as c, \
+            Pipeline(mssqld, None, database="shop", tables=("dbo.t",), migration="cdc") as p:
+        started(p)
+        for i, minutes in enumerate([0, 330, -480, 120, 60]):  # the last: the clocks go back
+            source.execute(c, f"EXEC mssqld.zone {minutes}")
+            before = time.time_ns()
+            source.execute(c, f"INSERT INTO dbo.t VALUES ({i})")
+            after = time.time_ns()
+            change = wait_for(p, i + 1)[i]
+            assert before - 4_000_000 <= change.commit_ns <= after + 4_000_000, minutes
+        assert p.capture.stop() == 0
