@@ -239,8 +239,8 @@ rejoin_tables(struct capture *c, struct source_table *const *tables, size_t n, s
         }
         if (tables_join(c, t, st, e) != 0)
             return -1;
-        if (is_new_here && position_compare(&st->since, &c->state.join) > 0 &&
-            tables_announce_at(c, t->user, &st->since, e) != 0)
+        if (is_new_here && !position_is_zero(&st->announced) &&
+            tables_announce_at(c, t->user, &st->announced, e) != 0)
             return -1;
     }
     return 0;
@@ -314,9 +314,9 @@ session(struct capture *c, struct err *e)
         log_info("full-load-ends", "tables=%zu", c->state.n_tables);
         return 0;
     }
-    if (gap_any_left(c, e) != 0 || start_begin(c, e) != 0)
+    if (gap_any_left(c, e) != 0 || start_begin(c, e) != 0 || load_stop_after(c, e) != 0)
         return -1;
-    return follow_run(c, e);
+    return load_should_stop(c) ? 0 : follow_run(c, e);
 }
 
 static int
@@ -345,8 +345,12 @@ run_sessions(struct capture *c, struct err *e)
     for (;;) {
         struct err why;
 
+        int rc;
+
         err_clear(e);
-        if (session(c, e) == 0)
+        rc = session(c, e);
+        load_close(c);
+        if (rc == 0)
             return 0;
         if (e->code == ERR_STOPPED || stage_stopping(c->stage))
             return err_set(e, ERR_STOPPED, "stopped");
@@ -368,6 +372,16 @@ run_sessions(struct capture *c, struct err *e)
             return -1;
         }
     }
+}
+
+/* A task that only loads stays ended, whatever became of its source. */
+static bool
+is_ended(const struct capture *c)
+{
+    if (c->task->migration_type != MIGRATION_FULL_LOAD || !load_is_over(c))
+        return false;
+    log_info("full-load-ended", "tables=%zu", c->state.n_tables);
+    return true;
 }
 
 /* ---- the process ---- */
@@ -418,7 +432,9 @@ run_task(struct capture *c, struct err *e)
         return -1;
     if (has_ended)
         return 0;
-    return prepare(c, e) != 0 ? -1 : run_sessions(c, e);
+    if (prepare(c, e) != 0)
+        return -1;
+    return is_ended(c) ? 0 : run_sessions(c, e);
 }
 
 int

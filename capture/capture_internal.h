@@ -14,6 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct load_item;
+struct load_pool;
 struct stats_table;
 struct task;
 
@@ -76,7 +78,11 @@ struct capture {
     bool is_catalogue_read;
     struct announcement *announcements; /* by position */
     size_t n_announcements;
-    struct source_sink sink; /* for following */
+    struct source_sink sink;  /* for following */
+    struct position complete; /* newest place the log was given up to as a whole */
+    struct load_pool *pool;   /* readers of a load, while there is one */
+    uint64_t due;             /* first chunk to be given when the log reaches its place; 0 = none */
+    bool has_no_views;        /* the source gives no exact hand-over; said so already */
     uint32_t rows_since_watermark;
     int64_t reached_real_ns; /* commit time of the place reached; 0 = not known */
     struct health_watch watch;
@@ -104,6 +110,17 @@ int tables_announce_at(struct capture *c, struct member *m, const struct positio
 /* Gives the announcements up to position. */
 int tables_announce_due(struct capture *c, const struct position *position, struct err *e);
 
+/* What a load begins with: by TargetTablePrepMode a drop-table, then the announcement. */
+int tables_announce_load(struct capture *c, struct member *m, const struct position *position,
+                         struct err *e);
+
+/* Statistics of a load's begin and end. */
+void tables_load_begins(struct member *m, bool is_reload);
+void tables_loaded(struct member *m);
+
+/* Gives m's definition, as the source has it now, its id and version, and writes it. */
+int tables_define(struct capture *c, struct member *m, struct err *e);
+
 /* Gives one announcement now. */
 int tables_announce(struct capture *c, struct member *m, const struct position *position,
                     struct err *e);
@@ -124,6 +141,7 @@ int lobs_watch(struct member *m, struct err *e);
 
 /* Counts what ev's row has of cut and of unavailable values. */
 void lobs_note(struct member *m, const struct task *task, const struct event *ev);
+
 /* ---- start.c ---- */
 
 /* True when the first start of a cdc task begins elsewhere than at the newest change. */
@@ -153,13 +171,77 @@ int stop_look_back(struct capture *c, bool *has_ended, struct err *e);
 /* Lets a task that has ended go on behind its stop, from its next start on. */
 int stop_pass(struct capture *c, struct err *e);
 
-/* ---- load.c ---- */
+/* ---- load_plan.c: which tables are loaded ---- */
 
 /* Writes the plan of a first start: the join, the tables, in load order. */
 int load_plan(struct capture *c, struct source_table *const *tables, size_t n, struct err *e);
 
-/* Does what is left of the load.  Returns at once when nothing is. */
+/* Has schema.table loaded anew while the log is followed; a suspended table takes part again from
+   then on.  Durable when it returns.  ERR_NOT_FOUND: the task has no such table; ERR_CONFIG: a task
+   that only loads or only follows, or a table the source refuses for good.  To be called between
+   two rounds of the log. */
+int load_request(struct capture *c, const char *schema, const char *table, struct err *e);
+
+/* Begins the reloads that were asked for; the log is complete at c->complete. */
+int load_begin_reloads(struct capture *c, struct err *e);
+
+struct member *load_member(struct capture *c, const struct state_table *st);
+
+/* The table has rows to be read. */
+bool load_takes_part(struct capture *c, const struct state_table *st);
+
+/* ---- load_chunk.c: chunks of the plan ---- */
+
+/* Adds the chunk that begins with this page; durable with the next state_write(). */
+int chunk_plan(struct capture *c, const struct position *at, const struct load_item *item,
+               struct err *e);
+
+/* Adds a chunk without rows, which announces the table. */
+int chunk_plan_empty(struct capture *c, const struct position *at, uint32_t table, struct err *e);
+
+/* Forgets chunks that no start can need any more. */
+int chunk_prune(struct capture *c, struct err *e);
+
+/* Gives chunk i: what comes before its rows; a page of them; what comes behind. */
+int chunk_begin(struct capture *c, size_t i, struct err *e);
+int chunk_rows(struct capture *c, size_t i, const struct source_page *page, struct err *e);
+int chunk_end(struct capture *c, size_t i, struct err *e);
+
+/* load_pool_take(), with what its errors mean for the table. */
+int chunk_take(struct capture *c, int only, uint32_t ms, struct load_item *item, struct err *e);
+
+/* The rest of a range whose pages all belong to chunk i. */
+int chunk_drain(struct capture *c, size_t i, uint32_t reader, struct err *e);
+
+/* Gives again the chunks the rings do not have whole: now those whose place the log has reached,
+   the others when it comes there (c->due, chunk_due()). */
+int chunk_replay(struct capture *c, struct err *e);
+
+/* Before anything behind `position` is given. */
+int chunk_due(struct capture *c, const struct position *position, struct err *e);
+
+/* ---- load.c: who reads what, when ---- */
+
+/* Does what is left of the load a task begins with.  Returns at once when nothing is. */
 int load_run(struct capture *c, struct err *e);
+
+/* The load is over and the rings have all of it. */
+bool load_is_over(const struct capture *c);
+
+/* The load is over: notes where the task is to stop, if FullLoadSettings say so.  Only once: a task
+   that is started again goes on. */
+int load_stop_after(struct capture *c, struct err *e);
+bool load_should_stop(struct capture *c);
+
+/* Between two rounds of the log: loads a chunk a reader of the tables that wait for it.  *more:
+   something is left. */
+int load_step(struct capture *c, bool *more, struct err *e);
+
+/* Makes the readers, if they are not there. */
+int load_open(struct capture *c, struct err *e);
+
+/* Ends the readers: before a connection is made anew, at the end. */
+void load_close(struct capture *c);
 
 /* ---- gap.c ---- */
 

@@ -46,6 +46,8 @@ on_change(void *arg, struct source_table *t, struct event *ev, struct err *e)
         return err_set(e, ERR_STOPPED, "the stop position lies before this change");
     if (c->n_announcements > 0 && tables_announce_due(c, &ev->position, e) != 0)
         return -1;
+    if (c->due != 0 && chunk_due(c, &ev->position, e) != 0)
+        return -1;
     ev->table_id = t->def->id;
     ev->version = t->def->version;
     if (route_event(c, m, ev, &ring, e) != 0 ||
@@ -72,6 +74,9 @@ on_complete(void *arg, const struct position *position, int64_t commit_real_ns,
 
     if (c->n_announcements > 0 && tables_announce_due(c, position, e) != 0)
         return -1;
+    if (c->due != 0 && chunk_due(c, position, e) != 0)
+        return -1;
+    c->complete = *position;
     c->rows_since_watermark = 0;
     c->reached_real_ns = commit_real_ns;
     stats_add(c->stage->stats, STAT_TRANSACTIONS, transactions);
@@ -105,15 +110,14 @@ on_definition(void *arg, struct source_table *t, struct source_table *old,
     if (st == NULL)
         return -1;
     st->since = *position;
-    st->is_planned = true;
+    st->announced = *position;
+    /* A table that joins a task which loads its tables is loaded too, while the log is followed. */
+    st->wants_load = old == NULL && c->task->migration_type == MIGRATION_FULL_LOAD_AND_CDC;
+    st->is_begun = true; /* announced: its load need not */
+    st->is_planned = !st->wants_load;
     if (state_write(c->task, &c->state, e) != 0)
         return -1;
-    if (old == NULL)
-        log_warn("table-not-loaded",
-                 "table=%s reason=\"change data capture was enabled after the "
-                 "task began; its changes are followed from now on\"",
-                 m->full_name);
-    stats_table_state(m->stats, TABLE_COMPLETED);
+    stats_table_state(m->stats, st->wants_load ? TABLE_BEFORE_LOAD : TABLE_COMPLETED);
     return tables_announce_at(c, m, position, e);
 }
 
@@ -158,6 +162,7 @@ follow_run(struct capture *c, struct err *e)
     for (;;) {
         struct position from = *output_position(c->output);
         struct source_status status = {.more = false};
+        bool loads = false;
 
         if (stage_stopping(c->stage))
             return err_set(e, ERR_STOPPED, "stopped");
@@ -171,7 +176,14 @@ follow_run(struct capture *c, struct err *e)
         stats_set(c->stage->stats, STAT_LAG_NS, status.lag_ns > 0 ? (uint64_t)status.lag_ns : 0);
         if (output_beat(c->output, e) != 0 || health_tick(c, e) != 0)
             return -1;
-        if (status.more) {
+        /* Nothing came, so nothing behind it is half given. */
+        if (!status.more && position_compare(&from, output_position(c->output)) == 0)
+            c->complete = from;
+        if (load_step(c, &loads, e) != 0)
+            return -1;
+        if (load_should_stop(c))
+            return 0;
+        if (status.more || loads) {
             idle_ms = 0;
             continue;
         }

@@ -135,7 +135,7 @@ gap_any_left(struct capture *c, struct err *e)
     for (size_t i = 0; i < c->state.n_tables; i++) {
         const struct state_table *st = &c->state.tables[i];
 
-        if (st->suspended == NULL)
+        if (st->suspended == NULL || st->wants_reload)
             return 0;
         last = st;
         if (n < sizeof(text))

@@ -1,5 +1,6 @@
 #include "capture/capture_internal.h"
-#include "common/checkpoint.h"
+#include "capture/load_pool.h"
+#include "common/clock.h"
 #include "common/err.h"
 #include "common/fault.h"
 #include "common/log.h"
@@ -9,301 +10,617 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PRUNE_CHUNKS 16 /* chunks kept before acknowledged ones are looked for */
+#define TAKE_MS         100U
+#define BATCH_MAX       (2U * LOAD_READERS_MAX) /* pages of all readers */
+#define PIECES_A_READER 4U   /* so that the readers end together, though pieces differ */
+#define EMPTY_AT_ONCE   256U /* announcements planned by one write */
+#define NS_PER_MINUTE   (60LL * NS_PER_S)
+#define NO_TABLE        UINT32_MAX
 
-/* ---- the plan ---- */
-
-/* Higher load orders first; else by name, as the engine lists them. */
-struct ranked {
-    struct source_table *table;
-    uint32_t order;
-    size_t index;
+/* What a reader may see: the table as it was when the view began. */
+struct view {
+    uint32_t table; /* NO_TABLE = none */
+    int64_t began_ns;
 };
 
-static int
-compare_ranked(const void *a, const void *b)
-{
-    const struct ranked *x = a;
-    const struct ranked *y = b;
+/* A page and the chunk it is, or begins. */
+struct planned {
+    struct load_item item;
+    size_t chunk;
+};
 
-    if (x->order != y->order)
-        return x->order > y->order ? -1 : 1;
-    return (x->index > y->index) - (x->index < y->index);
-}
+struct load {
+    struct capture *c;
+    const struct position *at; /* where the load joins the log */
+    uint32_t readers;
+    bool is_exact;    /* views are tried */
+    bool is_stepping; /* one page a reader, between two rounds of the log */
+    struct view views[LOAD_READERS_MAX];
+    struct planned batch[BATCH_MAX];
+    size_t n_batch;
+};
 
-static bool
-same_table(const struct source_table *a, const struct source_table *b)
-{
-    return strcmp(a->def->schema, b->def->schema) == 0 && strcmp(a->def->name, b->def->name) == 0;
-}
-
-/* Of several instances of one table only the newest takes part: it covers everything from the join
-   on.  The older ones are told to be known, so that the engine does not announce them. */
-static size_t
-rank_tables(struct capture *c, struct source_table *const *tables, size_t n, struct ranked *out)
-{
-    size_t kept = 0;
-
-    for (size_t i = 0; i < n; i++) {
-        if (tables[i]->refused != NULL)
-            continue;
-        if (i + 1 < n && same_table(tables[i], tables[i + 1]) && tables[i + 1]->refused == NULL) {
-            c->engine->known(c->source, tables[i], &c->state.join);
-            continue;
-        }
-        out[kept] = (struct ranked){
-            .table = tables[i],
-            .order = task_load_order(c->task, tables[i]->def->schema, tables[i]->def->name, true),
-            .index = i};
-        kept++;
-    }
-    if (kept > 1)
-        qsort(out, kept, sizeof(*out), compare_ranked);
-    return kept;
-}
+/* ---- the pool ---- */
 
 int
-load_plan(struct capture *c, struct source_table *const *tables, size_t n, struct err *e)
+load_open(struct capture *c, struct err *e)
 {
-    struct ranked *ranked = calloc(n + 1, sizeof(*ranked));
-    size_t kept = 0;
-    int rc = 0;
+    const struct load_pool_config config = {
+        .source = c->source,
+        .stage = c->stage,
+        .output = c->output,
+        .readers = c->task->max_full_load_sub_tasks,
+        .page_rows = c->task->commit_rate < c->task->weir.load_chunk_rows
+                         ? c->task->commit_rate
+                         : c->task->weir.load_chunk_rows,
+    };
 
-    struct source_identity identity = c->state.identity;
+    return c->pool != NULL ? 0 : load_pool_open(&config, &c->pool, e);
+}
 
-    if (ranked == NULL)
-        return err_set(e, ERR_NOMEM, "%zu tables", n);
-    state_free(&c->state); /* an attempt before this one may have failed half-way */
-    c->state.identity = identity;
-    c->state.is_new = true;
-    if (c->engine->join(c->source, &c->state.join, e) != 0) {
-        free(ranked);
-        return -1;
+void
+load_close(struct capture *c)
+{
+    load_pool_close(&c->pool);
+    for (size_t i = 0; i < c->state.n_tables; i++)
+        for (size_t k = 0; k < c->state.tables[i].n_pieces; k++)
+            c->state.tables[i].pieces[k].is_taken = false;
+}
+
+/* ---- pieces ---- */
+
+static int
+cut_table(struct load *l, struct state_table *st, struct err *e)
+{
+    struct capture *c = l->c;
+    struct member *m = load_member(c, st);
+    struct source_piece *pieces = NULL;
+    uint64_t rows = 0;
+    size_t n = 0;
+    int rc;
+
+    if (c->engine->cut(c->source, m->source, l->readers * PIECES_A_READER, &rows, &pieces, &n, e) !=
+        0)
+        return err_context(e, "cut %s into pieces", m->full_name);
+    rc = state_set_pieces(st, &pieces, n, e);
+    source_pieces_free(&pieces, n);
+    if (rc == 0) {
+        tables_load_begins(m, st->is_reload);
+        stats_table_set(m->stats, TSTAT_FULL_LOAD_ESTIMATE, rows);
+        log_info("table-load", "table=%s rows=%" PRIu64 " pieces=%zu", m->full_name, rows, n);
     }
-    kept = rank_tables(c, tables, n, ranked);
-    for (size_t i = 0; i < kept && rc == 0; i++) {
-        struct source_table *t = ranked[i].table;
-        struct state_table *st;
-
-        rc = tables_join(c, t, NULL, e);
-        st = rc == 0 ? state_add_table(&c->state, t, e) : NULL;
-        if (st == NULL) {
-            rc = -1;
-            break;
-        }
-        st->since = c->state.join;
-        st->wants_load = c->task->migration_type != MIGRATION_CDC;
-        c->engine->known(c->source, t, &c->state.join);
-        stats_table_state(((struct member *)t->user)->stats, TABLE_BEFORE_LOAD);
-    }
-    free(ranked);
-    if (rc == 0)
-        rc = state_write(c->task, &c->state, e);
-    if (rc == 0)
-        c->state.is_new = false;
     return rc;
 }
 
-/* ---- chunks ---- */
-
-static struct member *
-member_of(struct capture *c, const struct state_table *st)
+/* A piece nobody reads and that is not read; -1 when there is none. */
+static int64_t
+free_piece(const struct state_table *st)
 {
-    for (size_t i = 0; i < c->n_members; i++) {
-        const struct source_table *t = c->members[i]->source;
-
-        if (strcmp(t->def->schema, st->schema) == 0 && strcmp(t->def->name, st->name) == 0 &&
-            strcmp(t->instance, st->instance) == 0)
-            return c->members[i];
-    }
-    return NULL;
-}
-
-struct load_sink {
-    struct capture *capture;
-    struct position position; /* of the chunk */
-};
-
-static int
-on_row(void *arg, struct source_table *t, struct event *ev, struct err *e)
-{
-    struct load_sink *l = arg;
-    struct capture *c = l->capture;
-    struct member *m = t->user;
-    uint32_t ring = 0;
-
-    if (stage_stopping(c->stage))
-        return err_set(e, ERR_STOPPED, "stopped in a full load");
-    ev->operation = EVENT_LOAD;
-    ev->table_id = t->def->id;
-    ev->version = t->def->version;
-    ev->position = l->position;
-    if (route_event(c, m, ev, &ring, e) != 0)
-        return -1;
-    lobs_note(m, c->task, ev);
-    return output_event(c->output, ring, ev, m->stats, TSTAT_FULL_LOAD_ROWS, e);
-}
-
-static const struct source_key no_key = {.n = 0};
-
-static const struct source_key *
-lower_bound(const struct state *s, size_t i)
-{
-    return s->chunks[i].is_first || i == 0 ? &no_key : &s->chunks[i - 1].upto;
-}
-
-static int
-read_rows(struct capture *c, size_t i, struct member *m, const struct position *position,
-          struct err *e)
-{
-    struct load_sink l = {.capture = c, .position = *position};
-    const struct source_sink sink = {.arg = &l, .change = on_row};
-    struct state_chunk *chunk = &c->state.chunks[i];
-
-    if (c->engine->chunk_read(c->source, m->source, lower_bound(&c->state, i), &chunk->upto, &sink,
-                              e) != 0)
-        return err_context(e, "load %s, chunk %" PRIu64, m->full_name, chunk->number);
-    return 0;
-}
-
-/* Gives chunk i: announcement, rows, watermark. */
-static int
-run_chunk(struct capture *c, size_t i, const struct position *position, struct err *e)
-{
-    struct state_chunk *chunk = &c->state.chunks[i];
-    struct state_table *st = &c->state.tables[chunk->table];
-    struct member *m = member_of(c, st);
-    bool takes_part = m != NULL && st->suspended == NULL && m->source->refused == NULL;
-
-    if (takes_part) {
-        if (chunk->is_first && tables_announce(c, m, position, e) != 0)
-            return -1;
-        if (st->wants_load) {
-            stats_table_state(m->stats, TABLE_FULL_LOAD);
-            if (read_rows(c, i, m, position, e) != 0)
-                return -1;
-        }
-    }
-    CRASH_POINT("capture.chunk-read");
-    if (output_watermark(c->output, position, 0, e) != 0)
-        return -1;
-    if (takes_part && chunk->upto.n == 0) {
-        stats_table_state(m->stats, TABLE_COMPLETED);
-        log_info("table-loaded", "table=%s rows=%" PRIu64, m->full_name,
-                 stats_table_get(m->stats, TSTAT_FULL_LOAD_ROWS));
-    }
-    return 0;
-}
-
-/* Forgets chunks that no start can need any more. */
-static int
-prune(struct capture *c, struct err *e)
-{
-    struct position acknowledged;
-    struct position at;
-    uint64_t number = 0;
-
-    if (c->state.n_chunks < PRUNE_CHUNKS)
-        return 0;
-    if (checkpoint_task_position(c->task, &c->topo, &acknowledged, e) != 0)
-        return -1;
-    for (size_t i = 0; i < c->state.n_chunks; i++) {
-        c->engine->load_position(&c->state.join, c->state.chunks[i].number, &at);
-        if (position_compare(&at, &acknowledged) <= 0)
-            number = c->state.chunks[i].number;
-    }
-    state_prune(&c->state, number);
-    return 0;
-}
-
-/* A chunk is planned durably before any of its rows goes out.  One that the rings have already was
-   cut by a plan that is gone: cut again, elsewhere, rows between the two would be left out. */
-static int
-check_is_new(struct capture *c, struct err *e)
-{
-    struct position position;
-
-    c->engine->load_position(&c->state.join, c->state.next_chunk, &position);
-    if (position_compare(&position, output_position(c->output)) > 0)
-        return 0;
-    err_set(e, ERR_LAYOUT,
-            "%s/capture.json is older than the rings and checkpoints of the task: chunk %" PRIu64
-            " of the full load is delivered, but not planned",
-            c->task->weir.state_directory, c->state.next_chunk);
-    return err_hint(e, "restore the newest capture.json, or load from scratch: stop the task, "
-                       "remove its state directory, start it");
-}
-
-/* Adds the next chunk of table `table` and makes it durable before any of its rows is published. */
-static int
-plan_chunk(struct capture *c, uint32_t table, struct err *e)
-{
-    struct state_table *st = &c->state.tables[table];
-    struct member *m = member_of(c, st);
-    const struct state_chunk *last =
-        c->state.n_chunks > 0 ? &c->state.chunks[c->state.n_chunks - 1] : NULL;
-    bool is_first = last == NULL || last->table != table;
-    bool is_read =
-        m != NULL && st->wants_load && st->suspended == NULL && m->source->refused == NULL;
-    struct source_key upto = {.n = 0};
-    struct state_chunk *chunk;
-
-    if (check_is_new(c, e) != 0)
-        return -1;
-    if (is_read && c->engine->chunk_bound(c->source, m->source, is_first ? &no_key : &last->upto,
-                                          c->task->weir.load_chunk_rows, &upto, e) != 0)
-        return err_context(e, "cut %s into chunks", m->full_name);
-    if (prune(c, e) != 0)
-        goto fail;
-    chunk = state_add_chunk(&c->state, e);
-    if (chunk == NULL)
-        goto fail;
-    chunk->number = c->state.next_chunk++;
-    chunk->table = table;
-    chunk->is_first = is_first;
-    chunk->upto = upto;
-    st->is_planned = upto.n == 0;
-    return state_write(c->task, &c->state, e);
-
-fail:
-    source_key_free(&upto);
+    for (size_t i = 0; i < st->n_pieces; i++)
+        if (!st->pieces[i].is_taken && !st->pieces[i].is_done)
+            return (int64_t)i;
     return -1;
 }
 
-/* The first table whose last chunk is not planned; n_tables when there is none. */
-static uint32_t
-next_table(const struct state *s)
+/* A table that will not be read, or not any more, is no longer waited for. */
+static int
+leave_table(struct load *l, uint32_t table, struct err *e)
 {
-    uint32_t i = 0;
+    struct state_table *st = &l->c->state.tables[table];
 
-    while (i < s->n_tables && s->tables[i].is_planned)
-        i++;
-    return i;
+    state_clear_pieces(st);
+    if (st->wants_load || load_member(l->c, st) == NULL) {
+        st->is_planned = true;
+        return 0;
+    }
+    return chunk_plan_empty(l->c, l->at, table, e); /* only followed: its announcement */
+}
+
+/* Others than the readers of the view would see newer rows. */
+static bool
+is_in_view(const struct load *l, uint32_t table)
+{
+    for (uint32_t i = 0; i < l->readers; i++)
+        if (l->views[i].table == table)
+            return true;
+    return false;
+}
+
+/* The next table with a piece for a reader, cut if need be; NO_TABLE when there is none now. */
+static int
+next_table(struct load *l, uint32_t *table, struct err *e)
+{
+    struct state *s = &l->c->state;
+
+    for (uint32_t i = 0; i < s->n_tables; i++) {
+        struct state_table *st = &s->tables[i];
+
+        if (st->is_planned || !load_takes_part(l->c, st) || is_in_view(l, i))
+            continue;
+        if (st->n_pieces == 0 && cut_table(l, st, e) != 0)
+            return -1;
+        if (free_piece(st) >= 0) {
+            *table = i;
+            return 0;
+        }
+    }
+    *table = NO_TABLE;
+    return 0;
+}
+
+static int
+start_reader(struct load *l, uint32_t reader, uint32_t table, struct err *e)
+{
+    static const struct source_key none = {.n = 0};
+    struct state_table *st = &l->c->state.tables[table];
+    int64_t piece = free_piece(st);
+    struct state_piece *p = &st->pieces[piece];
+    const struct load_job job = {
+        .part = {.table = load_member(l->c, st)->source,
+                 .where = p->piece.where,
+                 .is_ordered = p->piece.is_ordered,
+                 .from = &p->next,
+                 .upto = &none},
+        .is_one_page = l->is_stepping && p->piece.is_ordered,
+        .table = table,
+        .piece = (size_t)piece,
+    };
+
+    p->is_taken = true;
+    load_pool_hold(l->c->pool, reader, false);
+    return load_pool_start(l->c->pool, reader, &job, e);
+}
+
+/* ---- views ---- */
+
+static int
+end_view(struct load *l, uint32_t reader, struct err *e)
+{
+    struct source_reader *r;
+
+    if (l->views[reader].table == NO_TABLE)
+        return 0;
+    l->views[reader].table = NO_TABLE;
+    r = load_pool_reader(l->c->pool, reader, e);
+    return r == NULL ? -1 : l->c->engine->view_end(r, e);
+}
+
+/* Snapshots keep the source's old rows alive: none may last. */
+static bool
+view_is_old(const struct load *l, uint32_t reader)
+{
+    return l->views[reader].table != NO_TABLE &&
+           clock_mono_ns() - l->views[reader].began_ns >
+               (int64_t)l->c->task->weir.load_view_minutes * NS_PER_MINUTE;
+}
+
+static size_t
+count_idle(const struct load *l)
+{
+    size_t n = 0;
+
+    for (int i = load_pool_idle(l->c->pool, 0); i >= 0;
+         i = load_pool_idle(l->c->pool, (uint32_t)i + 1))
+        n++;
+    return n;
+}
+
+static size_t
+count_free(const struct state_table *st)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < st->n_pieces; i++)
+        n += !st->pieces[i].is_taken && !st->pieces[i].is_done ? 1 : 0;
+    return n;
+}
+
+/* No view is to be had: the table is loaded with repeats, unless it must be exact.  What holds for
+   all tables (a missing right) is said once. */
+static int
+without_view(struct load *l, struct state_table *st, const struct member *m, struct err *e)
+{
+    struct err why = *e;
+
+    st->has_no_view = true;
+    if (l->c->task->weir.load_handover == LOAD_EXACT) {
+        e->code = ERR_CONFIG;
+        err_context(e, "Weir.LoadHandover is exact, and %s cannot be loaded so", m->full_name);
+        return -1;
+    }
+    if (err_class(why.code) != ERR_CLASS_RETRY) {
+        l->c->has_no_views = true;
+        l->is_exact = false;
+    }
+    log_err(LOG_WARN, "load-with-repeats", &why);
+    return 0;
+}
+
+/*
+ * Gives idle readers one view of the table.  It says from where the table's changes count, which is
+ * durable with its first chunk.  When the view is lost (a crash, its age), the rest is read as it
+ * is then, and the changes still count from there: what lies between the two comes twice.
+ */
+static int
+begin_view(struct load *l, uint32_t table, size_t n, struct err *e)
+{
+    struct capture *c = l->c;
+    struct state_table *st = &c->state.tables[table];
+    struct member *m = load_member(c, st);
+    struct source_reader *readers[LOAD_READERS_MAX];
+    uint32_t index[LOAD_READERS_MAX];
+    struct position since;
+    int reader = -1;
+    int rc;
+
+    for (size_t i = 0; i < n; i++) {
+        reader = load_pool_idle(c->pool, (uint32_t)(reader + 1));
+        CHECK(reader >= 0);
+        index[i] = (uint32_t)reader;
+        if (end_view(l, index[i], e) != 0 ||
+            (readers[i] = load_pool_reader(c->pool, index[i], e)) == NULL)
+            return -1;
+    }
+    rc = c->engine->view_begin(c->source, m->source, readers, n, &since, e);
+    if (rc != 0)
+        return rc < 0 ? err_context(e, "load %s", m->full_name) : without_view(l, st, m, e);
+    for (size_t i = 0; i < n; i++)
+        l->views[index[i]] = (struct view){.table = table, .began_ns = clock_mono_ns()};
+    if (position_compare(&since, &st->since) > 0) {
+        st->since = since;
+        c->engine->known(c->source, m->source, &since);
+    }
+    CRASH_POINT("capture.view-begun");
+    return 0;
+}
+
+/* Readers that see the table through one view start together: 1 when they were started, 0 when too
+   few are idle yet. */
+static int
+start_exact(struct load *l, uint32_t table, struct err *e)
+{
+    const struct state_table *st = &l->c->state.tables[table];
+    size_t want = count_free(st);
+    int reader;
+
+    if (st->is_begun || st->has_no_view) {
+        reader = load_pool_idle(l->c->pool, 0);
+        return start_reader(l, (uint32_t)reader, table, e) == 0 ? 1 : -1;
+    }
+    if (want > l->readers)
+        want = l->readers;
+    if (count_idle(l) < want)
+        return 0;
+    if (begin_view(l, table, want, e) != 0)
+        return -1;
+    for (size_t i = 0; i < want; i++) {
+        reader = load_pool_idle(l->c->pool, 0);
+        if (start_reader(l, (uint32_t)reader, table, e) != 0)
+            return -1;
+    }
+    return 1;
+}
+
+/* ---- giving work to idle readers ---- */
+
+/* A reader with a view stays with its table while there is something to read. */
+static int
+keep_reader(struct load *l, uint32_t reader, bool *kept, struct err *e)
+{
+    const struct view *v = &l->views[reader];
+
+    *kept = false;
+    if (v->table == NO_TABLE)
+        return 0;
+    if (free_piece(&l->c->state.tables[v->table]) < 0 || view_is_old(l, reader))
+        return end_view(l, reader, e);
+    *kept = true;
+    return start_reader(l, reader, v->table, e);
+}
+
+static int
+dispatch(struct load *l, struct err *e)
+{
+    struct load_pool *pool = l->c->pool;
+    uint32_t table;
+    bool kept;
+    int rc;
+
+    for (int i = load_pool_idle(pool, 0); i >= 0; i = load_pool_idle(pool, (uint32_t)i + 1))
+        if (keep_reader(l, (uint32_t)i, &kept, e) != 0)
+            return -1;
+    for (;;) {
+        int reader = load_pool_idle(pool, 0);
+
+        if (reader < 0)
+            return 0;
+        if (next_table(l, &table, e) != 0)
+            return -1;
+        if (table == NO_TABLE)
+            return 0;
+        rc = l->is_exact ? start_exact(l, table, e) : start_reader(l, (uint32_t)reader, table, e);
+        if (rc < 0 || (l->is_exact && rc == 0))
+            return rc;
+    }
+}
+
+/* ---- pages: taken, planned by one durable write, given ---- */
+
+static int
+take_batch(struct load *l, uint32_t ms, struct err *e)
+{
+    struct planned *p;
+    int rc = 1;
+
+    l->n_batch = 0;
+    while (l->n_batch < BATCH_MAX && rc == 1) {
+        p = &l->batch[l->n_batch];
+        rc = chunk_take(l->c, -1, l->n_batch == 0 ? ms : 0, &p->item, e);
+        if (rc < 0)
+            return -1;
+        if (rc == 0)
+            break;
+        l->n_batch++;
+        /* Its other pages belong to the same chunk. */
+        if (p->item.page != NULL && !p->item.job->part.is_ordered)
+            load_pool_hold(l->c->pool, p->item.reader, true);
+    }
+    return 0;
+}
+
+/* The reader of a piece went away from it. */
+static void
+leave_piece(struct load *l, const struct load_item *item)
+{
+    struct state_table *st = &l->c->state.tables[item->job->table];
+
+    if (item->is_over && item->job->piece < st->n_pieces)
+        st->pieces[item->job->piece].is_taken = false;
+}
+
+static int
+plan_batch(struct load *l, struct err *e)
+{
+    struct capture *c = l->c;
+
+    if (chunk_prune(c, e) != 0)
+        return -1;
+    for (size_t i = 0; i < l->n_batch; i++) {
+        struct planned *p = &l->batch[i];
+
+        if (p->item.page != NULL && chunk_plan(c, l->at, &p->item, e) != 0)
+            return -1;
+        p->chunk = c->state.n_chunks - 1;
+        leave_piece(l, &p->item);
+    }
+    CRASH_POINT("capture.chunks-planned");
+    if (state_write(c->task, &c->state, e) != 0)
+        return -1;
+    CRASH_POINT("capture.chunks-durable");
+    return 0;
+}
+
+static int
+give_batch(struct load *l, struct err *e)
+{
+    struct capture *c = l->c;
+
+    for (size_t i = 0; i < l->n_batch; i++) {
+        const struct planned *p = &l->batch[i];
+        struct load_item item = p->item;
+
+        if (item.page == NULL)
+            continue;
+        if (chunk_begin(c, p->chunk, e) != 0 || chunk_rows(c, p->chunk, item.page, e) != 0)
+            return -1;
+        load_pool_release(c->pool, &item);
+        if (!c->state.chunks[p->chunk].is_ordered && !item.is_over &&
+            chunk_drain(c, p->chunk, item.reader, e) != 0)
+            return -1;
+        if (chunk_end(c, p->chunk, e) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static bool
+has_pages(const struct load *l)
+{
+    for (size_t i = 0; i < l->n_batch; i++)
+        if (l->batch[i].item.page != NULL)
+            return true;
+    return false;
+}
+
+static int
+give_pages(struct load *l, uint32_t ms, struct err *e)
+{
+    if (take_batch(l, ms, e) != 0)
+        return -1;
+    if (has_pages(l))
+        return plan_batch(l, e) != 0 || give_batch(l, e) != 0 ? -1 : 0;
+    for (size_t i = 0; i < l->n_batch; i++)
+        leave_piece(l, &l->batch[i].item);
+    return 0;
+}
+
+/* ---- the load a task begins with ---- */
+
+/* Announces the tables that are only followed, and drops those that are not read. */
+static int
+settle_others(struct load *l, struct err *e)
+{
+    struct capture *c = l->c;
+    struct state *s = &c->state;
+    size_t before;
+
+    for (uint32_t i = 0; i < s->n_tables;) {
+        if (chunk_prune(c, e) != 0)
+            return -1;
+        before = s->n_chunks;
+        for (; i < s->n_tables && s->n_chunks - before < EMPTY_AT_ONCE; i++)
+            if (!s->tables[i].is_planned && !load_takes_part(c, &s->tables[i]) &&
+                leave_table(l, i, e) != 0)
+                return -1;
+        if (s->n_chunks == before)
+            continue;
+        if (state_write(c->task, s, e) != 0)
+            return -1;
+        for (size_t k = before; k < s->n_chunks; k++)
+            if (chunk_begin(c, k, e) != 0 || chunk_end(c, k, e) != 0)
+                return -1;
+    }
+    return 0;
+}
+
+/* A reader whose view is old gives it up at the next page. */
+static void
+drop_views(struct load *l)
+{
+    for (uint32_t i = 0; i < l->readers; i++)
+        if (view_is_old(l, i))
+            load_pool_stop(l->c->pool, i);
+}
+
+static int
+end_views(struct load *l, struct err *e)
+{
+    for (uint32_t i = 0; i < l->readers; i++)
+        if (end_view(l, i, e) != 0)
+            return -1;
+    return 0;
+}
+
+static void
+begin(struct load *l, struct capture *c, const struct position *at)
+{
+    *l = (struct load){.c = c, .at = at, .readers = c->task->max_full_load_sub_tasks};
+    for (uint32_t i = 0; i < l->readers; i++)
+        l->views[i].table = NO_TABLE;
+}
+
+static int
+run(struct load *l, struct err *e)
+{
+    struct capture *c = l->c;
+
+    output_state(c->output, STATE_SNAPSHOT);
+    if (settle_others(l, e) != 0 || load_open(c, e) != 0)
+        return -1;
+    for (;;) {
+        if (stage_stopping(c->stage))
+            return err_set(e, ERR_STOPPED, "stopped in a full load");
+        if (health_tick(c, e) != 0 || dispatch(l, e) != 0)
+            return -1;
+        if (count_idle(l) == l->readers)
+            break;
+        if (give_pages(l, TAKE_MS, e) != 0)
+            return -1;
+        drop_views(l);
+    }
+    if (end_views(l, e) != 0)
+        return -1;
+    c->state.is_loaded = true;
+    return state_write(c->task, &c->state, e);
 }
 
 int
 load_run(struct capture *c, struct err *e)
 {
-    struct state *s = &c->state;
-    struct position position;
-    uint32_t table;
+    struct load *l;
+    int rc = 0;
 
-    for (;;) {
-        for (size_t i = 0; i < s->n_chunks; i++) {
-            c->engine->load_position(&s->join, s->chunks[i].number, &position);
-            if (position_compare(&position, output_position(c->output)) <= 0)
-                continue;
-            output_state(c->output, STATE_SNAPSHOT);
-            if (run_chunk(c, i, &position, e) != 0)
-                return -1;
-        }
-        table = next_table(s);
-        if (table == s->n_tables)
-            return 0;
-        if (stage_stopping(c->stage))
-            return err_set(e, ERR_STOPPED, "stopped in a full load");
-        if (output_beat(c->output, e) != 0 || health_tick(c, e) != 0 ||
-            plan_chunk(c, table, e) != 0)
-            return -1;
+    if (chunk_replay(c, e) != 0)
+        return -1;
+    if (c->state.is_loaded)
+        return 0;
+    l = calloc(1, sizeof(*l));
+    if (l == NULL)
+        return err_set(e, ERR_NOMEM, "full load");
+    begin(l, c, &c->state.join);
+    l->is_exact = c->engine->view_begin != NULL && !c->has_no_views &&
+                  c->task->weir.load_handover != LOAD_REPEATS &&
+                  c->task->migration_type == MIGRATION_FULL_LOAD_AND_CDC;
+    rc = run(l, e);
+    free(l);
+    load_close(c);
+    return rc;
+}
+
+bool
+load_is_over(const struct capture *c)
+{
+    struct position last;
+
+    if (!c->state.is_loaded)
+        return false;
+    if (c->state.n_chunks == 0)
+        return true;
+    c->engine->load_position(&c->state.chunks[c->state.n_chunks - 1].at, c->state.next_chunk - 1,
+                             &last);
+    return position_compare(&last, output_low(c->output)) <= 0;
+}
+
+/* ---- while the log is followed ---- */
+
+static bool
+waits(struct capture *c)
+{
+    for (size_t i = 0; i < c->state.n_tables; i++) {
+        const struct state_table *st = &c->state.tables[i];
+
+        if (st->wants_reload || (!st->is_planned && load_takes_part(c, st)))
+            return true;
     }
+    return false;
+}
+
+/*
+ * The rows are read behind c->complete, up to where the log was given as a whole, and go out at
+ * that place: no older state follows a newer one.  So no page may be read ahead: each reader reads
+ * one, all are given, and the log goes on.
+ */
+static int
+step(struct load *l, struct err *e)
+{
+    struct capture *c = l->c;
+
+    if (load_begin_reloads(c, e) != 0 || load_open(c, e) != 0 || dispatch(l, e) != 0)
+        return -1;
+    while (count_idle(l) < l->readers)
+        if (give_pages(l, TAKE_MS, e) != 0)
+            return -1;
+    return 0;
+}
+
+int
+load_step(struct capture *c, bool *more, struct err *e)
+{
+    struct position at = c->complete;
+    struct load *l;
+    int rc;
+
+    *more = false;
+    if (c->due != 0 && chunk_replay(c, e) != 0)
+        return -1;
+    if (c->due != 0 || !waits(c))
+        return 0;
+    *more = true;
+    if (position_compare(&at, output_position(c->output)) != 0)
+        return 0; /* inside a transaction */
+    l = calloc(1, sizeof(*l));
+    if (l == NULL)
+        return err_set(e, ERR_NOMEM, "load");
+    begin(l, c, &at);
+    l->is_stepping = true;
+    rc = step(l, e);
+    free(l);
+    if (rc != 0)
+        return -1;
+    c->complete = *output_position(c->output); /* a chunk's place is as whole as that before it */
+    *more = waits(c);
+    if (!*more)
+        load_close(c);
+    output_state(c->output, STATE_STREAMING);
+    return 0;
 }

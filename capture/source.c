@@ -41,6 +41,15 @@ source_key_copy(struct source_key *to, const struct source_key *from, struct err
     return 0;
 }
 
+void
+source_pieces_free(struct source_piece **pieces, size_t n)
+{
+    for (size_t i = 0; *pieces != NULL && i < n; i++)
+        free((*pieces)[i].where);
+    free(*pieces);
+    *pieces = NULL;
+}
+
 /* ---- checks ---- */
 
 int

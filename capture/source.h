@@ -13,14 +13,14 @@
  *   retention horizon          sink.lost names what the source forgot, table by table;
  *                              status.oldest
  *   lag at the source          status.lag_ns, status.newest
- *   chunk hand-over            join(), chunk_bound(), chunk_read(), load_position()
+ *   chunk hand-over            join(), load_position(), cut(), readers, view_begin()
  *   places and times           ranges(), at_time()
  *   DDL notice                 sink.definition
  *
  * Errors carry their class (common/err.h): RETRY means connect() again and go on from the last
  * position given; OPERATOR and RESTART end the process; TABLE suspends the table concerned.
  *
- * Thread use: one thread; an engine may have helpers of its own.  Blocking: every call, but none
+ * Thread use: one thread, but for readers; an engine may have helpers of its own.  Blocking: every call, but none
  * longer than the endpoint's time-outs, and all of them end soon after stop_fd becomes readable.
  */
 #ifndef WEIR_SOURCE_H
@@ -88,6 +88,38 @@ struct source_gap {
         upto_real_ns;   /* of the first place behind it that the source still has; 0 = not known */
     const char *why;    /* "the cleanup job has removed them" */
     const char *remedy; /* how the next one is avoided; may be "" */
+};
+
+/* A part of a table that is loaded on its own.  The pieces of a table never overlap and together
+   hold every row it can ever have, whatever is written while it is loaded. */
+struct source_piece {
+    char *where;     /* owned; in the engine's own words, "" = the whole table; UTF-8, one line */
+    bool is_ordered; /* its rows come in key order: reading can begin and end at any key */
+};
+
+/* One more connection, for loading: begins an engine's own struct. */
+struct source_reader {
+    const struct source_engine *engine;
+};
+
+/* Rows a reader has read, in memory of the page: begins an engine's own struct. */
+struct source_page {
+    const struct source_engine *engine;
+    struct value *values; /* n_rows rows of the definition's columns */
+    size_t n_rows;
+    bool is_end; /* nothing follows in what was asked for */
+    struct source_key
+        last; /* of the last row, when the piece is ordered and something may follow */
+};
+
+/* What a reader reads: of t the rows of `where` with from < key <= upto (the bounds only when
+   is_ordered).  All of it stays in place until the next reader_begin(). */
+struct source_part {
+    const struct source_table *table;
+    const char *where;
+    bool is_ordered;
+    const struct source_key *from;
+    const struct source_key *upto;
 };
 
 /* What an engine calls.  Every call returns 0, or -1 with e set: the engine then stops and returns
@@ -197,17 +229,43 @@ struct source_engine {
        ERR_CONFIG: this source keeps no times. */
     int (*at_time)(struct source *s, int64_t real_ns, struct position *out, struct err *e);
 
-    /* The position of chunk n (from 1) of a load joined at `join`. */
+    /* The position of chunk n (from 1) of a load joined at `join`: what join() gave, or a position
+       sink.complete gave. */
     void (*load_position)(const struct position *join, uint64_t chunk, struct position *out);
 
-    /* The upper end of the next chunk of about `rows` rows above `from`: out->n = 0 when the rest of
-       the table is one chunk (always so for a table without a key). */
-    int (*chunk_bound)(struct source *s, struct source_table *t, const struct source_key *from,
-                       uint32_t rows, struct source_key *out, struct err *e);
+    /*
+     * How t is to be loaded: about how many rows it has (0 = not known; for people only), and its
+     * pieces, about `want` of them when it is large, as the task's parallel-load rule says or as the
+     * engine sees fit.  *out is an array of *n (at least one): source_pieces_free().
+     */
+    int (*cut)(struct source *s, struct source_table *t, uint32_t want, uint64_t *rows,
+               struct source_piece **out, size_t *n, struct err *e);
 
-    /* Gives every row with from < key <= upto to sink.change as EVENT_LOAD. */
-    int (*chunk_read)(struct source *s, struct source_table *t, const struct source_key *from,
-                      const struct source_key *upto, const struct source_sink *sink, struct err *e);
+    /* Readers work in threads of their own, one thread at a time each; no call that changes what the
+       engine knows of its tables runs meanwhile.  Their errors are as those of every call; ERR_DATA means
+       the range's table. */
+    int (*reader_open)(struct source *s, struct source_reader **out, struct err *e);
+    void (*reader_close)(struct source_reader **r);
+    int (*reader_begin)(struct source_reader *r, const struct source_part *part, struct err *e);
+
+    /* Reads on: up to `rows` rows, fewer when they are more than about `bytes`. */
+    int (*reader_page)(struct source_reader *r, uint32_t rows, size_t bytes,
+                       struct source_page *page, struct err *e);
+    struct source_page *(*page_new)(struct source *s); /* NULL without memory */
+    void (*page_free)(struct source_page **page);
+
+    /*
+     * Exact hand-over: from here to view_end() the n readers see t as it is at one moment, that of
+     * *since: every change up to it is seen, none behind it.  1 = not to be had, e says why and
+     * what it takes; -1 = error.  No lock outlives the call.  May be NULL: never to be had.
+     */
+    int (*view_begin)(struct source *s, struct source_table *t,
+                      struct source_reader *const *readers, size_t n, struct position *since,
+                      struct err *e);
+    int (*view_end)(struct source_reader *r, struct err *e);
+
+    /* t, refused so far, is to take part again: looks at it anew.  t->refused tells the outcome. */
+    int (*readmit)(struct source *s, struct source_table *t, struct err *e);
 
     /*
      * One round: gives what the log has after `from` (a bounded part of it), then calls
@@ -273,6 +331,7 @@ void source_ranges_free(struct source_ranges *ranges);
 int source_finding_add(struct source_findings *findings, enum source_level level, const char *what,
                        const char *remedy, struct err *e);
 
+void source_pieces_free(struct source_piece **pieces, size_t n);
 void source_key_free(struct source_key *key);
 int source_key_copy(struct source_key *to, const struct source_key *from, struct err *e);
 

@@ -50,6 +50,8 @@ take_part(struct capture *c, struct source_table *t, struct err *e)
     if (st == NULL)
         return -1;
     st->since = since;
+    if (is_later)
+        st->announced = since;
     st->is_planned = is_later; /* announced once the stream comes there; the others at once */
     c->engine->known(c->source, t, &since);
     stats_table_state(((struct member *)t->user)->stats, TABLE_COMPLETED);

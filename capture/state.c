@@ -12,7 +12,7 @@
 
 #define STATE_FILE     "capture.json"
 #define STATE_FILE_MAX ((size_t)64 << 20)
-#define STATE_FORMAT   1
+#define STATE_FORMAT   2
 
 /* ---- reading ---- */
 
@@ -37,6 +37,56 @@ parse_key(const json_t *array, struct source_key *out)
         if (part == NULL || !is_literal(part) || (out->part[i] = strdup(part)) == NULL)
             return false;
         out->n = (uint16_t)(i + 1);
+    }
+    return true;
+}
+
+/* One line of an engine's words. */
+static bool
+is_line(const char *text)
+{
+    for (; *text != '\0'; text++)
+        if ((unsigned char)*text < ' ' || *text == 0x7f)
+            return false;
+    return true;
+}
+
+static bool
+parse_piece(json_t *item, struct state_piece *out)
+{
+    const char *where = NULL;
+    const json_t *next = NULL;
+    int is_ordered = 0;
+    int is_done = 0;
+
+    if (json_unpack(item, "{s:s,s:b,s:o,s:b}", "where", &where, "ordered", &is_ordered, "next",
+                    &next, "done", &is_done) != 0 ||
+        !is_line(where))
+        return false;
+    out->piece.is_ordered = is_ordered != 0;
+    out->is_done = is_done != 0;
+    out->piece.where = strdup(where);
+    return out->piece.where != NULL && parse_key(next, &out->next);
+}
+
+static bool
+parse_pieces(const json_t *array, struct state_table *t)
+{
+    size_t i;
+    json_t *item;
+
+    if (array == NULL)
+        return true;
+    if (!json_is_array(array))
+        return false;
+    t->pieces = calloc(json_array_size(array) + 1, sizeof(*t->pieces));
+    if (t->pieces == NULL)
+        return false;
+    json_array_foreach(array, i, item)
+    {
+        t->n_pieces++;
+        if (!parse_piece(item, &t->pieces[i]))
+            return false;
     }
     return true;
 }
@@ -68,26 +118,37 @@ parse_table(json_t *item, struct state *s)
 {
     struct source_table like = {.def = &(struct table_def){.id = 0}};
     const char *since = NULL;
+    const char *announced = NULL;
     const char *suspended = NULL;
+    const json_t *pieces = NULL;
     int wants_load = 0;
+    int is_begun = 0;
     int is_planned = 0;
+    int wants_reload = 0;
+    int is_reload = 0;
     json_int_t id = 0;
     json_int_t version = 0;
     struct state_table *t;
 
-    if (json_unpack(item, "{s:I,s:I,s:s,s:s,s:s,s:s,s:b,s:b,s?s}", "id", &id, "version", &version,
-                    "schema", &like.def->schema, "name", &like.def->name, "instance",
-                    &like.instance, "since", &since, "load", &wants_load, "planned", &is_planned,
-                    "suspended", &suspended) != 0 ||
+    if (json_unpack(item, "{s:I,s:I,s:s,s:s,s:s,s:s,s:s,s:b,s:b,s:b,s:b,s:b,s?o,s?s}", "id", &id,
+                    "version", &version, "schema", &like.def->schema, "name", &like.def->name,
+                    "instance", &like.instance, "since", &since, "announced", &announced, "load",
+                    &wants_load, "begun", &is_begun, "planned", &is_planned, "wants_reload",
+                    &wants_reload, "reload", &is_reload, "pieces", &pieces, "suspended",
+                    &suspended) != 0 ||
         id < 1 || id > UINT32_MAX || version < 1 || version > UINT32_MAX)
         return false;
     t = state_add_table(s, &like, NULL);
-    if (t == NULL || position_parse(since, &t->since) != 0)
+    if (t == NULL || position_parse(since, &t->since) != 0 ||
+        position_parse(announced, &t->announced) != 0 || !parse_pieces(pieces, t))
         return false;
     t->id = (uint32_t)id;
     t->version = (uint32_t)version;
     t->wants_load = wants_load != 0;
+    t->is_begun = is_begun != 0;
     t->is_planned = is_planned != 0;
+    t->wants_reload = wants_reload != 0;
+    t->is_reload = is_reload != 0;
     if (suspended != NULL && (t->suspended = strdup(suspended)) == NULL)
         return false;
     return parse_lost(json_object_get(item, "lost"), &t->lost);
@@ -99,22 +160,32 @@ parse_chunk(json_t *item, struct state *s)
     json_int_t number = 0;
     json_int_t table = 0;
     int is_first = 0;
+    int is_last = 0;
+    int is_ordered = 0;
+    const char *at = NULL;
+    const char *where = NULL;
+    const json_t *from = NULL;
     const json_t *upto = NULL;
     struct state_chunk *c;
 
-    if (json_unpack(item, "{s:I,s:I,s:b,s:o}", "number", &number, "table", &table, "first",
-                    &is_first, "upto", &upto) != 0 ||
+    if (json_unpack(item, "{s:I,s:s,s:I,s:b,s:b,s?s,s:b,s:o,s:o}", "number", &number, "at", &at,
+                    "table", &table, "first", &is_first, "last", &is_last, "where", &where,
+                    "ordered", &is_ordered, "from", &from, "upto", &upto) != 0 ||
         number < 1 || table < 0 || (size_t)table >= s->n_tables)
         return false;
     if (s->n_chunks > 0 && (uint64_t)number != s->chunks[s->n_chunks - 1].number + 1)
         return false;
     c = state_add_chunk(s, NULL);
-    if (c == NULL)
+    if (c == NULL || position_parse(at, &c->at) != 0)
         return false;
     c->number = (uint64_t)number;
     c->table = (uint32_t)table;
     c->is_first = is_first != 0;
-    return parse_key(upto, &c->upto);
+    c->is_last = is_last != 0;
+    c->is_ordered = is_ordered != 0;
+    if (where != NULL && (!is_line(where) || (c->where = strdup(where)) == NULL))
+        return false;
+    return parse_key(from, &c->from) && parse_key(upto, &c->upto);
 }
 
 static void
@@ -168,15 +239,22 @@ parse_root(json_t *root, struct state *s, const char **task)
     json_t *tables = NULL;
     json_t *chunks = NULL;
     json_int_t next_chunk = 0;
+    const char *stop = NULL;
+    int is_loaded = 0;
+    int has_stopped = 0;
     int format = 0;
 
-    if (json_unpack(root, "{s:i,s:s,s:o,s:s,s:I,s:o,s:o}", "format", &format, "task", task,
-                    "identity", &identity, "join", &join, "next_chunk", &next_chunk, "tables",
-                    &tables, "chunks", &chunks) != 0 ||
+    if (json_unpack(root, "{s:i,s:s,s:o,s:s,s:b,s:b,s:s,s:I,s:o,s:o}", "format", &format, "task",
+                    task, "identity", &identity, "join", &join, "loaded", &is_loaded, "stopped",
+                    &has_stopped, "stop", &stop, "next_chunk", &next_chunk, "tables", &tables,
+                    "chunks", &chunks) != 0 ||
         format != STATE_FORMAT || next_chunk < 1 || position_parse(join, &s->join) != 0 ||
-        !json_is_array(tables) || !json_is_array(chunks) || !parse_identity(identity, &s->identity))
+        position_parse(stop, &s->stop) != 0 || !json_is_array(tables) || !json_is_array(chunks) ||
+        !parse_identity(identity, &s->identity))
         return false;
     s->next_chunk = (uint64_t)next_chunk;
+    s->is_loaded = is_loaded != 0;
+    s->has_stopped = has_stopped != 0;
     return parse_lists(tables, chunks, s);
 }
 
@@ -254,6 +332,22 @@ pack_lost(const struct state_lost *lost)
 }
 
 static json_t *
+pack_pieces(const struct state_table *t)
+{
+    json_t *array = t->n_pieces > 0 ? json_array() : NULL;
+
+    for (size_t i = 0; array != NULL && i < t->n_pieces; i++) {
+        const struct state_piece *p = &t->pieces[i];
+
+        (void)json_array_append_new(array,
+                                    json_pack("{s:s,s:b,s:o,s:b}", "where", p->piece.where,
+                                              "ordered", p->piece.is_ordered ? 1 : 0, "next",
+                                              pack_key(&p->next), "done", p->is_done ? 1 : 0));
+    }
+    return array;
+}
+
+static json_t *
 pack_tables(const struct state *s)
 {
     json_t *array = json_array();
@@ -261,14 +355,19 @@ pack_tables(const struct state *s)
     for (size_t i = 0; i < s->n_tables; i++) {
         const struct state_table *t = &s->tables[i];
         char since[POSITION_HEX_SIZE];
+        char announced[POSITION_HEX_SIZE];
 
         position_hex(&t->since, since);
+        position_hex(&t->announced, announced);
         (void)json_array_append_new(
-            array, json_pack("{s:I,s:I,s:s,s:s,s:s,s:s,s:b,s:b,s:s*,s:o*}", "id", (json_int_t)t->id,
-                             "version", (json_int_t)t->version, "schema", t->schema, "name",
-                             t->name, "instance", t->instance, "since", since, "load",
-                             t->wants_load ? 1 : 0, "planned", t->is_planned ? 1 : 0, "suspended",
-                             t->suspended, "lost", pack_lost(&t->lost)));
+            array,
+            json_pack("{s:I,s:I,s:s,s:s,s:s,s:s,s:s,s:b,s:b,s:b,s:b,s:b,s:o*,s:s*,s:o*}", "id",
+                      (json_int_t)t->id, "version", (json_int_t)t->version, "schema", t->schema,
+                      "name", t->name, "instance", t->instance, "since", since, "announced",
+                      announced, "load", t->wants_load ? 1 : 0, "begun", t->is_begun ? 1 : 0,
+                      "planned", t->is_planned ? 1 : 0, "wants_reload", t->wants_reload ? 1 : 0,
+                      "reload", t->is_reload ? 1 : 0, "pieces", pack_pieces(t), "suspended",
+                      t->suspended, "lost", pack_lost(&t->lost)));
     }
     return array;
 }
@@ -280,11 +379,15 @@ pack_chunks(const struct state *s)
 
     for (size_t i = 0; i < s->n_chunks; i++) {
         const struct state_chunk *c = &s->chunks[i];
+        char at[POSITION_HEX_SIZE];
 
-        (void)json_array_append_new(array,
-                                    json_pack("{s:I,s:I,s:b,s:o}", "number", (json_int_t)c->number,
-                                              "table", (json_int_t)c->table, "first",
-                                              c->is_first ? 1 : 0, "upto", pack_key(&c->upto)));
+        position_hex(&c->at, at);
+        (void)json_array_append_new(
+            array,
+            json_pack("{s:I,s:s,s:I,s:b,s:b,s:s*,s:b,s:o,s:o}", "number", (json_int_t)c->number,
+                      "at", at, "table", (json_int_t)c->table, "first", c->is_first ? 1 : 0, "last",
+                      c->is_last ? 1 : 0, "where", c->where, "ordered", c->is_ordered ? 1 : 0,
+                      "from", pack_key(&c->from), "upto", pack_key(&c->upto)));
     }
     return array;
 }
@@ -294,16 +397,19 @@ state_write(const struct task *t, const struct state *s, struct err *e)
 {
     char path[TOPOLOGY_PATH_MAX];
     char join[POSITION_HEX_SIZE];
+    char stop[POSITION_HEX_SIZE];
     json_t *root;
     char *text;
     int rc;
 
     position_hex(&s->join, join);
-    root = json_pack("{s:i,s:s,s:{s:s,s:s,s:s,s:s},s:s,s:I,s:o,s:o}", "format", STATE_FORMAT,
-                     "task", t->identifier, "identity", "server", s->identity.server, "database",
-                     s->identity.database, "created", s->identity.created, "fork", s->identity.fork,
-                     "join", join, "next_chunk", (json_int_t)s->next_chunk, "tables",
-                     pack_tables(s), "chunks", pack_chunks(s));
+    position_hex(&s->stop, stop);
+    root = json_pack("{s:i,s:s,s:{s:s,s:s,s:s,s:s},s:s,s:b,s:b,s:s,s:I,s:o,s:o}", "format",
+                     STATE_FORMAT, "task", t->identifier, "identity", "server", s->identity.server,
+                     "database", s->identity.database, "created", s->identity.created, "fork",
+                     s->identity.fork, "join", join, "loaded", s->is_loaded ? 1 : 0, "stopped",
+                     s->has_stopped ? 1 : 0, "stop", stop, "next_chunk", (json_int_t)s->next_chunk,
+                     "tables", pack_tables(s), "chunks", pack_chunks(s));
     text = root != NULL ? json_dumps(root, JSON_INDENT(1)) : NULL;
     json_decref(root);
     if (text == NULL)
@@ -319,7 +425,38 @@ state_write(const struct task *t, const struct state *s, struct err *e)
 static void
 free_chunk(struct state_chunk *c)
 {
+    free(c->where);
+    source_key_free(&c->from);
     source_key_free(&c->upto);
+}
+
+void
+state_clear_pieces(struct state_table *t)
+{
+    for (size_t i = 0; i < t->n_pieces; i++) {
+        free(t->pieces[i].piece.where);
+        source_key_free(&t->pieces[i].next);
+    }
+    free(t->pieces);
+    t->pieces = NULL;
+    t->n_pieces = 0;
+}
+
+int
+state_set_pieces(struct state_table *t, struct source_piece **pieces, size_t n, struct err *e)
+{
+    struct state_piece *list = calloc(n + 1, sizeof(*list));
+
+    if (list == NULL)
+        return err_set(e, ERR_NOMEM, "%zu pieces", n);
+    state_clear_pieces(t);
+    for (size_t i = 0; i < n; i++)
+        list[i].piece = (*pieces)[i];
+    free(*pieces);
+    *pieces = NULL;
+    t->pieces = list;
+    t->n_pieces = n;
+    return 0;
 }
 
 void
@@ -330,6 +467,7 @@ state_free(struct state *s)
         free(s->tables[i].name);
         free(s->tables[i].instance);
         free(s->tables[i].suspended);
+        state_clear_pieces(&s->tables[i]);
     }
     for (size_t i = 0; i < s->n_chunks; i++)
         free_chunk(&s->chunks[i]);
@@ -375,6 +513,12 @@ state_add_chunk(struct state *s, struct err *e)
     s->chunks = list;
     list[s->n_chunks] = (struct state_chunk){.number = 0};
     return &list[s->n_chunks++];
+}
+
+void
+state_drop_chunk(struct state *s)
+{
+    free_chunk(&s->chunks[--s->n_chunks]);
 }
 
 void

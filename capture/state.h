@@ -2,12 +2,12 @@
  * state - what capture must remember beyond its rings: <state>/capture.json.
  *
  * Which history the positions belong to, where the load joins the log, which tables take part under
- * which id, and the chunk boundaries that may have to be read again.  Replaced as a whole
- * (file_replace); written before anything that relies on it is published.
+ * which id, how far each load has come, and the chunks that may have to be read again.  Replaced as
+ * a whole (file_replace); written before anything that relies on it is published.
  *
- * Invariants: chunk numbers rise by one from 1 over all tables of the load; a chunk's lower bound
- * is the upper bound of the chunk before it when both are of the same table.  Chunks that every
- * shipper has acknowledged are dropped, but for the newest of them.
+ * Invariants: chunk numbers rise by one from 1 over the task's life; a chunk holds all it takes to
+ * read it again; a piece's rows up to `next` belong to chunks that are or were in the list.  Chunks
+ * that every shipper has acknowledged are dropped, but for the newest of them.
  */
 #ifndef WEIR_CAPTURE_STATE_H
 #define WEIR_CAPTURE_STATE_H
@@ -26,6 +26,14 @@ struct state_lost {
     int64_t upto_real_ns;
 };
 
+/* A piece of a table whose load is under way. */
+struct state_piece {
+    struct source_piece piece;
+    struct source_key next; /* rows up to here are in chunks */
+    bool is_done;           /* all of them are */
+    bool is_taken;          /* a reader is at it; not stored */
+};
+
 struct state_table {
     uint32_t id; /* of the catalogue */
     uint32_t version;
@@ -33,16 +41,29 @@ struct state_table {
     char *name;
     char *instance;
     struct position since; /* its changes count from here; the load's join for its first tables */
+    struct position
+        announced; /* where its definition was announced in the log; zero = by its load */
     bool wants_load;
-    bool is_planned;        /* its last chunk is in the list, or was */
+    bool is_begun;              /* its first chunk is in the list, or was */
+    bool is_planned;            /* its last chunk is in the list, or was */
+    bool wants_reload;          /* somebody asked for it; begins at the next complete position */
+    bool has_no_view;           /* is loaded with repeats; not stored */
+    bool is_reload;             /* the load under way, or the last one, was not its first */
+    struct state_piece *pieces; /* while it is loaded, from its first chunk to its last */
+    size_t n_pieces;
     char *suspended;        /* why; NULL = it takes part */
     struct state_lost lost; /* when it is suspended for a hole in its changes */
 };
 
 struct state_chunk {
     uint64_t number;
-    uint32_t table; /* index in tables */
-    bool is_first;  /* of its table */
+    struct position at; /* its load joins the log here: with the number, its position */
+    uint32_t table;     /* index in tables */
+    bool is_first;      /* of its table */
+    bool is_last;
+    char *where; /* of its piece; NULL = it has no rows, only announces the table */
+    bool is_ordered;
+    struct source_key from;
     struct source_key upto;
 };
 
@@ -50,7 +71,10 @@ struct state {
     bool is_new; /* there was no file */
     struct source_identity identity;
     struct position join;
-    uint64_t next_chunk; /* number of the next one planned, from 1 */
+    bool is_loaded;       /* every table the task began with is planned to its end */
+    bool has_stopped;     /* it was stopped for that, as the settings say; next time it goes on */
+    struct position stop; /* the task is to stop when the log was given up to here; zero = not */
+    uint64_t next_chunk;  /* number of the next one planned, from 1 */
     struct state_table *tables;
     size_t n_tables;
     struct state_chunk *chunks;
@@ -65,6 +89,13 @@ void state_free(struct state *s);
 /* Appends; the new element is zero but for what is given.  NULL without memory. */
 struct state_table *state_add_table(struct state *s, const struct source_table *t, struct err *e);
 struct state_chunk *state_add_chunk(struct state *s, struct err *e);
+
+/* Takes the last chunk back: it could not be made whole. */
+void state_drop_chunk(struct state *s);
+
+/* Takes the pieces over: *pieces is emptied.  -1 without memory. */
+int state_set_pieces(struct state_table *t, struct source_piece **pieces, size_t n, struct err *e);
+void state_clear_pieces(struct state_table *t);
 
 /* Drops the chunks before the last one whose number is at most `acknowledged`. */
 void state_prune(struct state *s, uint64_t acknowledged);

@@ -121,7 +121,7 @@ stop_end(struct capture *c, struct err *e)
 
     /* Right behind what was given last, and higher than it: a ring that has the last change from
        an earlier life still gets this watermark. */
-    position_chunk_behind(output_position(c->output), 1, &at);
+    c->engine->load_position(output_position(c->output), c->state.next_chunk, &at);
     (void)position_text(&at, text);
     log_info("stop-reached", "stop=%s at=%s text=\"waits until all of it is acknowledged\"",
              c->task->cdc_stop_position, text);

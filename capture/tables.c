@@ -1,5 +1,6 @@
 #include "capture/capture_internal.h"
 #include "common/catalog.h"
+#include "common/clock.h"
 #include "common/err.h"
 #include "common/log.h"
 #include "common/task.h"
@@ -143,6 +144,24 @@ add_member(struct capture *c, struct source_table *t, struct err *e)
     return m;
 }
 
+static int
+write_definition(struct capture *c, const struct table_def *d, struct err *e)
+{
+    if (catalog_write(c->task->weir.state_directory, d, e) != 0 || note_written(c, d, e) != 0)
+        return err_context(e, "definition of %s.%s", d->schema, d->name);
+    stats_add(c->stage->stats, STAT_SCHEMA_LOADS, 1);
+    return 0;
+}
+
+int
+tables_define(struct capture *c, struct member *m, struct err *e)
+{
+    if (take_catalogued(c, m->source->def, e) != 0 || write_definition(c, m->source->def, e) != 0)
+        return -1;
+    m->stats = stats_table(c->stage->stats, m->source->def->id, m->full_name);
+    return lobs_watch(m, e);
+}
+
 int
 tables_join(struct capture *c, struct source_table *t, const struct state_table *known,
             struct err *e)
@@ -156,10 +175,8 @@ tables_join(struct capture *c, struct source_table *t, const struct state_table 
         return -1;
     if (!taken && take_catalogued(c, t->def, e) != 0)
         return -1;
-    if (catalog_write(c->task->weir.state_directory, t->def, e) != 0 ||
-        note_written(c, t->def, e) != 0)
-        return err_context(e, "definition of %s.%s", t->def->schema, t->def->name);
-    stats_add(c->stage->stats, STAT_SCHEMA_LOADS, 1);
+    if (write_definition(c, t->def, e) != 0)
+        return -1;
     if (m == NULL)
         m = add_member(c, t, e);
     if (m == NULL)
@@ -254,6 +271,42 @@ tables_announce(struct capture *c, struct member *m, const struct position *posi
     };
 
     return output_event(c->output, m->home, &ev, m->stats, TSTAT_DDLS, e);
+}
+
+int
+tables_announce_load(struct capture *c, struct member *m, const struct position *position,
+                     struct err *e)
+{
+    struct event drop = {
+        .operation = EVENT_DROP_TABLE,
+        .table_id = m->source->def->id,
+        .version = m->source->def->version,
+        .position = *position,
+    };
+
+    if (c->task->target_prep == TARGET_PREP_DROP_AND_CREATE &&
+        output_event(c->output, m->home, &drop, m->stats, TSTAT_DDLS, e) != 0)
+        return -1;
+    return tables_announce(c, m, position, e);
+}
+
+void
+tables_load_begins(struct member *m, bool is_reload)
+{
+    stats_table_set(m->stats, TSTAT_FULL_LOAD_BEGAN, (uint64_t)clock_real_ns());
+    stats_table_set(m->stats, TSTAT_FULL_LOAD_ENDED, 0);
+    if (is_reload) {
+        stats_table_set(m->stats, TSTAT_FULL_LOAD_ROWS, 0);
+        stats_table_set(m->stats, TSTAT_FULL_LOAD_RELOADED, 1);
+    }
+    stats_table_state(m->stats, is_reload ? TABLE_RELOAD : TABLE_BEFORE_LOAD);
+}
+
+void
+tables_loaded(struct member *m)
+{
+    stats_table_state(m->stats, TABLE_COMPLETED);
+    stats_table_set(m->stats, TSTAT_FULL_LOAD_ENDED, (uint64_t)clock_real_ns());
 }
 
 int

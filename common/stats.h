@@ -78,6 +78,7 @@ enum table_state {
     TABLE_FULL_LOAD,
     TABLE_COMPLETED,
     TABLE_ERROR,
+    TABLE_RELOAD,
     TABLE_STATE_COUNT
 };
 

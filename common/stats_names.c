@@ -104,7 +104,9 @@ stats_table_state_name(enum table_state s)
     static const char *const names[TABLE_STATE_COUNT] = {[TABLE_BEFORE_LOAD] = "Before load",
                                                          [TABLE_FULL_LOAD] = "Full load",
                                                          [TABLE_COMPLETED] = "Table completed",
-                                                         [TABLE_ERROR] = "Table error"};
+                                                         [TABLE_ERROR] = "Table error",
+                                                         [TABLE_RELOAD] =
+                                                             "Table is being reloaded"};
 
     return (unsigned)s < TABLE_STATE_COUNT ? names[s] : "Unknown";
 }

@@ -436,6 +436,7 @@ task_free(struct task **task)
     for (size_t i = 0; i < t->n_warnings; i++)
         free(t->warnings[i]);
     free(t->selections);
+    task_parallel_free(t);
     free(t->warnings);
     free(t->target.stream_name);
     free(t->target.region);

@@ -97,6 +97,29 @@ struct selection_rule {
     char *where;         /* "task.json:31: $.TableMappings.rules[2]", for complaints */
 };
 
+enum parallel_load_type { PARALLEL_LOAD_NONE, PARALLEL_LOAD_RANGES, PARALLEL_LOAD_PARTITIONS };
+
+#define PARALLEL_LOAD_COLUMNS 10  /* of a boundary, as with DMS */
+#define PARALLEL_LOAD_PARTS   999 /* boundaries, or partitions */
+
+/* parallel-load of a table-settings rule: how a table is cut into pieces for its load. */
+struct parallel_load {
+    char *schema_name; /* exact */
+    char *table_name;
+    enum parallel_load_type type;
+    char **columns; /* RANGES: of the boundaries, the most significant first */
+    size_t n_columns;
+    char **boundaries; /* n_boundaries * n_columns texts; each the exclusive end of a piece */
+    size_t n_boundaries;
+    uint32_t *partitions; /* PARTITIONS: these only; none = all */
+    size_t n_partitions;
+    char *where; /* "task.json:31: $.TableMappings.rules[2].parallel-load" */
+};
+
+enum load_handover { LOAD_AUTO, LOAD_EXACT, LOAD_REPEATS };
+
+enum target_prep { TARGET_PREP_NOTHING, TARGET_PREP_DROP_AND_CREATE, TARGET_PREP_TRUNCATE };
+
 struct weir_settings {
     char *runtime_directory;   /* on tmpfs: rings and statistics */
     char *state_directory;     /* durable: catalogue, checkpoints, load progress */
@@ -111,8 +134,10 @@ struct weir_settings {
     uint32_t health_interval_ms;    /* between two looks at the source's health; 0 = none */
     uint32_t heartbeat_interval_ms; /* 0 = no heartbeat */
     char *heartbeat_statement;      /* run at the source so often; "" = none */
-    uint32_t load_chunk_rows;       /* rows of one full-load chunk */
-    uint32_t requests_in_flight;    /* PutRecords calls at once, per shipper */
+    uint32_t load_chunk_rows;       /* rows of one full-load chunk at most */
+    enum load_handover load_handover;
+    uint32_t load_view_minutes;
+    uint32_t requests_in_flight; /* PutRecords calls at once, per shipper */
     uint32_t request_timeout_ms;
     uint32_t checkpoint_interval_ms;
     uint32_t window_records; /* records a shipper holds unacknowledged at most */
@@ -135,9 +160,15 @@ struct task {
     struct target_endpoint target;
     struct selection_rule *selections;
     size_t n_selections;
+    struct parallel_load *parallel_loads;
+    size_t n_parallel_loads;
     struct lob_settings lobs;
     uint32_t max_full_load_sub_tasks;
-    uint32_t commit_rate;
+    uint32_t commit_rate; /* rows of one full-load chunk at most */
+    enum target_prep target_prep;
+    bool stop_after_load;
+    bool stop_after_cached_changes;
+    uint32_t transaction_consistency_timeout; /* seconds */
     bool handle_source_table_dropped; /* ChangeProcessingDdlHandlingPolicy, DMS default true */
     bool handle_source_table_altered;
     char **warnings; /* one complete sentence each */
@@ -166,6 +197,10 @@ bool task_selects(const struct task *t, const char *schema, const char *table, b
 /* The highest load-order of the rules that pick the table; 0 when none names one. */
 uint32_t
 task_load_order(const struct task *t, const char *schema, const char *table, bool fold_case);
+
+/* The table's own parallel-load rule; NULL. */
+const struct parallel_load *
+task_parallel_load(const struct task *t, const char *schema, const char *table, bool fold_case);
 
 /*
  * Reads the secret into a fresh buffer (NUL-terminated); secret_wipe() clears and frees it.

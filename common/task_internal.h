@@ -32,6 +32,11 @@ void task_value_apply(struct task_loader *l, const struct setting *s, const json
 void
 task_rules_parse(struct task_doc *doc, struct task *t, const json_t *value, const struct place *at);
 
+/* Reads parallel-load of a table-settings rule into t->parallel_loads, or complains. */
+void task_parallel_parse(struct task_doc *doc, struct task *t, const json_t *object,
+                         const char *schema, const char *table, const struct place *at);
+void task_parallel_free(struct task *t);
+
 /* Reads a password's description.  Never prints a value. */
 void task_secret_parse(struct task_doc *doc, const json_t *value, const struct place *at,
                        const char *folder, struct secret *out);

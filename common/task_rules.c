@@ -302,12 +302,43 @@ parse_selection(struct rules *r, const json_t *rule, char *id, const struct plac
     free(name_copy);
 }
 
+/* How one table is loaded; large values are never cut, so lob-settings mean nothing. */
+static void
+parse_table_settings(struct rules *r, const json_t *rule, const struct place *at)
+{
+    const struct place locator_at = {.up = at, .key = "object-locator"};
+    const struct place parallel_at = {.up = at, .key = "parallel-load"};
+    const struct place lobs_at = {.up = at, .key = "lob-settings"};
+    const json_t *locator = json_object_get(rule, "object-locator");
+    const json_t *parallel = json_object_get(rule, "parallel-load");
+    const char *schema;
+    const char *table;
+
+    check_members(r, rule, at,
+                  "rule-type|rule-id|rule-name|object-locator|parallel-load|lob-settings");
+    if (!json_is_object(locator)) {
+        doc_complain(r->doc, at, "object-locator is missing or not an object");
+        return;
+    }
+    check_members(r, locator, &locator_at, "schema-name|table-name");
+    schema = text_member(r, locator, "schema-name", &locator_at);
+    table = text_member(r, locator, "table-name", &locator_at);
+    if (json_object_get(rule, "lob-settings") != NULL)
+        doc_warn(r->doc, &lobs_at, "has no effect: weir never cuts a value");
+    if (schema == NULL || table == NULL)
+        return;
+    if (strchr(schema, '%') != NULL || strchr(table, '%') != NULL)
+        doc_complain(r->doc, &locator_at,
+                     "a table-settings rule names one table and takes no wildcards");
+    else if (parallel != NULL)
+        task_parallel_parse(r->doc, r->task, parallel, schema, table, &parallel_at);
+}
+
 static void
 parse_rule(struct rules *r, const json_t *rule, size_t index, const struct place *at)
 {
     static const char *const consequences[] = {
         [1] = "weir sends names and columns as they are in the source",
-        [2] = "weir chooses chunks of the full load itself",
         [3] = "weir makes partition keys from the primary key",
     };
     char found[128];
@@ -323,6 +354,8 @@ parse_rule(struct rules *r, const json_t *rule, size_t index, const struct place
     (void)check_identity(r, rule, index, at, id, sizeof(id));
     if (type == 0)
         parse_selection(r, rule, id, at);
+    else if (type == 2)
+        parse_table_settings(r, rule, at);
     else if (type > 0)
         doc_complain(r->doc, at, "%s rules (rule-id %s) are not implemented yet; %s",
                      json_string_value(json_object_get(rule, "rule-type")), id, consequences[type]);

@@ -184,3 +184,15 @@ task_load_order(const struct task *t, const char *schema, const char *table, boo
     }
     return order;
 }
+
+const struct parallel_load *
+task_parallel_load(const struct task *t, const char *schema, const char *table, bool fold_case)
+{
+    for (size_t i = 0; i < t->n_parallel_loads; i++) {
+        const struct parallel_load *p = &t->parallel_loads[i];
+
+        if (equals(p->schema_name, schema, fold_case) && equals(p->table_name, table, fold_case))
+            return p;
+    }
+    return NULL;
+}

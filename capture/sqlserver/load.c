@@ -5,7 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LOAD_PAGE_BYTES ((size_t)4 << 20)
+#define PIECE_ROWS      10000U  /* a piece with fewer rows is not worth its query */
+#define HEAP_PIECE_ROWS 200000U /* a piece of a table without order is read anew as a whole */
+#define SCANS_MAX       64U     /* each such piece scans the table */
 
 /*
  * P = the newest LSN the capture job has written, or the newest start LSN of a selected instance if
@@ -39,10 +41,8 @@ load_chunk_position(const struct position *join, uint64_t chunk, struct position
     position_chunk_behind(join, chunk, out);
 }
 
-/* ---- keys ---- */
-
-static bool
-can_page(const struct instance *in)
+bool
+load_has_order(const struct instance *in)
 {
     const struct table_def *d = in->table.def;
 
@@ -52,267 +52,156 @@ can_page(const struct instance *in)
     return d->n_key > 0 && d->n_key <= SOURCE_KEY_MAX;
 }
 
-static void
-add_key_names(struct sql *q, const struct instance *in)
-{
-    const struct table_def *d = in->table.def;
-
-    for (uint16_t k = 0; k < d->n_key; k++) {
-        if (k > 0)
-            sql_add(q, ", ");
-        sql_add_name(q, d->columns[d->key[k]].name);
-    }
-}
-
-/* (k1 > a OR (k1 = a AND (k2 > b OR ...))): the server compares, in its own order. */
-static void
-add_key_compare(struct sql *q, const struct instance *in, const char *strict, const char *last,
-                const struct source_key *key)
-{
-    const struct table_def *d = in->table.def;
-
-    for (uint16_t k = 0; k < d->n_key; k++) {
-        const char *name = d->columns[d->key[k]].name;
-        bool is_last = k + 1 == d->n_key;
-
-        sql_add(q, "(");
-        sql_add_name(q, name);
-        sql_add(q, " %s %s", is_last ? last : strict, key->part[k]);
-        if (is_last)
-            break;
-        sql_add(q, " OR (");
-        sql_add_name(q, name);
-        sql_add(q, " = %s AND ", key->part[k]);
-    }
-    for (uint16_t k = 0; k + 1 < d->n_key; k++)
-        sql_add(q, "))");
-    sql_add(q, ")");
-}
-
-static void
-add_range(struct sql *q, const struct instance *in, const struct source_key *from,
-          const struct source_key *upto)
-{
-    if (from->n > 0) {
-        sql_add(q, " WHERE ");
-        add_key_compare(q, in, ">", ">", from);
-    }
-    if (upto->n > 0) {
-        sql_add(q, from->n > 0 ? " AND " : " WHERE ");
-        add_key_compare(q, in, "<", "<=", upto);
-    }
-}
-
-/* The key of a row of the page, as literals. */
-static int
-key_of_row(struct instance *in, size_t row, struct source_key *out, struct err *e)
-{
-    const struct table_def *d = in->table.def;
-    const struct value *values = in->page.values + row * in->n_columns;
-
-    source_key_free(out);
-    for (uint16_t k = 0; k < d->n_key; k++) {
-        struct sql q = {.text = NULL};
-
-        type_add_literal(&q, &in->types[d->key[k]], &values[d->key[k]]);
-        if (sql_text(&q, e) == NULL) {
-            sql_free(&q);
-            return -1;
-        }
-        out->part[k] = q.text;
-        out->n = (uint16_t)(k + 1);
-    }
-    return 0;
-}
-
-static void
-add_table(struct sql *q, const struct instance *in)
+void
+load_add_table(struct sql *q, const struct instance *in)
 {
     sql_add_name(q, in->table.def->schema);
     sql_add(q, ".");
     sql_add_name(q, in->table.def->name);
 }
 
-/* ---- chunks ---- */
+/* ---- pieces ---- */
 
-/* The table was dropped or lost a column since its definition was read: it, not the task, stops. */
+/* A single number; 0 without a row. */
 static int
-failed(struct instance *in, struct err *e)
+read_number(struct sqlserver *s, int64_t *out, struct err *e)
 {
-    enum { INVALID_COLUMN = 207, INVALID_OBJECT = 208 };
+    const char *text = sql_text(&s->q, e);
+    int rc;
 
-    if (e->code == ERR_SQL && (e->sys == INVALID_COLUMN || e->sys == INVALID_OBJECT)) {
-        e->code = ERR_DATA;
-        (void)meta_refuse(in, e->text, NULL);
-    }
-    return -1;
+    *out = 0;
+    if (text == NULL || db_query(s->db, text, e) != 0)
+        return -1;
+    while ((rc = db_next(s->db, e)) == 1)
+        *out = db_int(s->db, 0);
+    return rc < 0 || db_result(s->db, e) < 0 ? -1 : 0;
 }
 
-/* A row of key columns only, into row 0 of the page. */
+/* As the server counts them: roughly. */
 static int
-decode_key(struct sqlserver *s, struct instance *in, struct err *e)
+count_rows(struct sqlserver *s, const struct instance *in, uint64_t *rows, struct err *e)
 {
-    const struct table_def *d = in->table.def;
+    int64_t n;
 
-    for (uint16_t k = 0; k < d->n_key; k++) {
-        size_t size;
-        const void *data = db_data(s->db, k, &size);
+    sql_reset(&s->q);
+    sql_add(&s->q,
+            "SELECT SUM(p.rows) FROM sys.partitions AS p WHERE p.object_id = %d AND p.index_id IN "
+            "(0, 1)",
+            in->source_object);
+    if (read_number(s, &n, e) != 0)
+        return -1;
+    *rows = n > 0 ? (uint64_t)n : 0;
+    return 0;
+}
 
-        if (type_decode_column(&in->types[d->key[k]], db_type(s->db, k), data, size,
-                               &in->page.arena, &in->page.values[d->key[k]], e) != 0)
-            return err_context(e, "key of %s.%s", d->schema, d->name);
+/* The captured column that leads an index, the clustered one if there is one. */
+static int
+find_indexed(struct sqlserver *s, const struct instance *in, int32_t *column, struct err *e)
+{
+    int64_t ordinal;
+
+    *column = -1;
+    sql_reset(&s->q);
+    sql_add(
+        &s->q,
+        "SELECT TOP (1) cc.column_ordinal FROM sys.indexes AS i JOIN sys.index_columns AS ic ON "
+        "ic.object_id = i.object_id AND ic.index_id = i.index_id JOIN cdc.captured_columns AS "
+        "cc ON cc.object_id = %d AND cc.column_id = ic.column_id WHERE i.object_id = %d AND "
+        "i.type IN (1, 2) AND i.has_filter = 0 AND i.is_disabled = 0 AND ic.key_ordinal = 1 "
+        "ORDER BY i.index_id",
+        in->change_object, in->source_object);
+    if (read_number(s, &ordinal, e) != 0)
+        return -1;
+    for (uint16_t i = 0; i < in->n_columns; i++)
+        if (in->ordinals[i] == ordinal && type_is_key(&in->types[i]))
+            *column = i;
+    return 0;
+}
+
+static uint32_t
+lower(uint64_t a, uint32_t b)
+{
+    return a < b ? (uint32_t)a : b;
+}
+
+/* By what the rows hold, not by where they lie: a row that moves in the file stays in its piece,
+   and one that changes its piece has a change in the log. */
+static int
+pieces_by_sum(uint64_t rows, struct source_piece **out, size_t *n, struct err *e)
+{
+    uint32_t pieces = lower(rows / HEAP_PIECE_ROWS + 1, SCANS_MAX);
+
+    for (uint32_t i = 0; i < pieces && pieces > 1; i++) {
+        struct sql q = {.text = NULL};
+
+        sql_add(&q, "ABS(BINARY_CHECKSUM(*) %% %u) = %u", pieces, i);
+        if (pieces_add(out, n, &q, false, e) != 0)
+            return -1;
     }
     return 0;
 }
 
-static void
-add_key_select(struct sql *q, const struct instance *in)
+/* Without a usable key a piece is a chunk: many small ones, where a column allows to find them. */
+static int
+cut_unordered(struct sqlserver *s, struct instance *in, uint64_t rows, struct source_piece **out,
+              size_t *n, struct err *e)
 {
-    const struct table_def *d = in->table.def;
+    int32_t column;
 
-    for (uint16_t k = 0; k < d->n_key; k++) {
-        if (k > 0)
-            sql_add(q, ", ");
-        type_add_select(q, &in->types[d->key[k]], d->columns[d->key[k]].name);
-    }
-}
-
-int
-load_chunk_bound(struct source *base, struct source_table *t, const struct source_key *from,
-                 uint32_t rows, struct source_key *out, struct err *e)
-{
-    struct sqlserver *s = (struct sqlserver *)base;
-    struct instance *in = (struct instance *)t;
-    const struct source_key none = {.n = 0};
-    const char *text;
-    int rc;
-
-    source_key_free(out);
-    if (!can_page(in))
+    if (rows <= HEAP_PIECE_ROWS)
         return 0;
-    sql_reset(&s->q);
-    sql_add(&s->q, "SELECT ");
-    add_key_select(&s->q, in);
-    sql_add(&s->q, " FROM ");
-    add_table(&s->q, in);
-    add_range(&s->q, in, from, &none);
-    sql_add(&s->q, " ORDER BY ");
-    add_key_names(&s->q, in);
-    sql_add(&s->q, " OFFSET %u ROWS FETCH NEXT 1 ROWS ONLY", rows);
-    text = sql_text(&s->q, e);
-    if (text == NULL || db_query(s->db, text, e) != 0 ||
-        page_begin(&in->page, 1, in->n_columns, e) != 0)
-        return failed(in, e);
-    while ((rc = db_next(s->db, e)) == 1) {
-        if (decode_key(s, in, e) != 0 || key_of_row(in, 0, out, e) != 0)
-            return -1;
-    }
-    if (rc < 0 || db_result(s->db, e) < 0)
+    if (find_indexed(s, in, &column, e) != 0)
         return -1;
-    return 0;
-}
-
-static int
-give_row(struct instance *in, size_t row, const struct source_sink *sink, struct err *e)
-{
-    struct event ev = {
-        .operation = EVENT_LOAD,
-        .n_after = in->n_columns,
-        .after = in->page.values + row * in->n_columns,
-    };
-
-    return sink->change(sink->arg, &in->table, &ev, e);
-}
-
-/* Without a key there is no order to page by: one SELECT, row by row. */
-static int
-read_stream(struct sqlserver *s, struct instance *in, const struct source_sink *sink, struct err *e)
-{
-    const char *text;
-    int rc;
-
-    sql_reset(&s->q);
-    sql_add(&s->q, "SELECT %s FROM ", in->select_list);
-    add_table(&s->q, in);
-    text = sql_text(&s->q, e);
-    if (text == NULL || db_query(s->db, text, e) != 0 ||
-        page_begin(&in->page, 1, in->n_columns, e) != 0)
+    if (column >= 0 && pieces_by_column(s, in, (uint16_t)column, rows,
+                                        lower(rows / HEAP_PIECE_ROWS + 1, 1000), out, n, e) != 0)
         return -1;
-    while ((rc = db_next(s->db, e)) == 1) {
-        arena_reset(&in->page.arena);
-        if (page_decode(s, in, 0, e) != 0 || give_row(in, 0, sink, e) != 0)
-            return -1;
-    }
-    return rc < 0 || db_result(s->db, e) < 0 ? -1 : 0;
-}
-
-/* One page of a chunk into memory, so that no result set stays open while rings are full. */
-static int
-read_page(struct sqlserver *s, struct instance *in, const struct source_key *from,
-          const struct source_key *upto, struct err *e)
-{
-    const char *text;
-    int rc;
-
-    sql_reset(&s->q);
-    sql_add(&s->q, "SELECT TOP (%u) %s FROM ", in->page_rows, in->select_list);
-    add_table(&s->q, in);
-    add_range(&s->q, in, from, upto);
-    sql_add(&s->q, " ORDER BY ");
-    add_key_names(&s->q, in);
-    text = sql_text(&s->q, e);
-    if (text == NULL || db_query(s->db, text, e) != 0 ||
-        page_begin(&in->page, in->page_rows, in->n_columns, e) != 0)
-        return -1;
-    while ((rc = db_next(s->db, e)) == 1) {
-        if (in->page.n_rows == in->page_rows)
-            return err_set(e, ERR_PROTOCOL, "more rows than TOP asked for");
-        if (page_decode(s, in, 0, e) != 0)
-            return -1;
-        in->page.n_rows++;
-    }
-    return rc < 0 || db_result(s->db, e) < 0 ? -1 : 0;
-}
-
-static int
-read_pages(struct sqlserver *s, struct instance *in, const struct source_key *from,
-           const struct source_key *upto, const struct source_sink *sink, struct err *e)
-{
-    struct source_key last = {.n = 0};
-    const struct source_key *above = from;
-    int result = -1;
-
-    for (;;) {
-        bool is_last;
-
-        if (read_page(s, in, above, upto, e) != 0)
-            goto done;
-        is_last = in->page.n_rows < in->page_rows;
-        if (!is_last && key_of_row(in, in->page.n_rows - 1, &last, e) != 0)
-            goto done;
-        for (size_t row = 0; row < in->page.n_rows; row++)
-            if (give_row(in, row, sink, e) != 0)
-                goto done;
-        if (is_last)
-            break;
-        above = &last;
-        in->page_rows = page_next_rows(&in->page, in->n_columns, LOAD_PAGE_BYTES);
-    }
-    result = 0;
-
-done:
-    source_key_free(&last);
-    return result;
+    return *n > 0 ? 0 : pieces_by_sum(rows, out, n, e);
 }
 
 int
-load_chunk_read(struct source *base, struct source_table *t, const struct source_key *from,
-                const struct source_key *upto, const struct source_sink *sink, struct err *e)
+load_cut(struct source *base, struct source_table *t, uint32_t want, uint64_t *rows,
+         struct source_piece **out, size_t *n, struct err *e)
+{
+    struct sqlserver *s = (struct sqlserver *)base;
+    struct instance *in = (struct instance *)t;
+    struct sql whole = {.text = NULL};
+
+    *out = NULL;
+    *n = 0;
+    if (count_rows(s, in, rows, e) != 0 || pieces_by_rule(s, in, out, n, e) != 0)
+        goto fail;
+    if (*n > 0)
+        return 0;
+    if (!load_has_order(in)) {
+        if (cut_unordered(s, in, *rows, out, n, e) != 0)
+            goto fail;
+    } else {
+        want = lower(*rows / PIECE_ROWS, want);
+        if (want > 1 && pieces_by_column(s, in, t->def->key[0], *rows, want, out, n, e) != 0)
+            goto fail;
+    }
+    if (*n > 0)
+        return 0;
+    sql_add(&whole, "%s", "");
+    if (pieces_add(out, n, &whole, load_has_order(in), e) == 0)
+        return 0;
+
+fail:
+    source_pieces_free(out, *n);
+    *n = 0;
+    return err_context(e, "%s.%s", t->def->schema, t->def->name);
+}
+
+/* ---- taking part again ---- */
+
+int
+load_readmit(struct source *base, struct source_table *t, struct err *e)
 {
     struct sqlserver *s = (struct sqlserver *)base;
     struct instance *in = (struct instance *)t;
 
-    if ((can_page(in) ? read_pages(s, in, from, upto, sink, e) : read_stream(s, in, sink, e)) != 0)
-        return failed(in, e);
-    return 0;
+    if (in->change_object == 0 || in->is_gone)
+        return meta_refuse(in, "change data capture is not enabled for the table", e);
+    meta_forget_columns(in);
+    return meta_columns(s, in, e);
 }

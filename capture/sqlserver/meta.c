@@ -67,6 +67,32 @@ meta_identity(struct sqlserver *s, struct source_identity *out, struct err *e)
 /* ---- instances ---- */
 
 void
+meta_forget_columns(struct instance *in)
+{
+    struct table_def *d = in->table.def;
+
+    for (uint16_t c = 0; c < in->n_columns; c++) {
+        free(in->types[c].collation);
+        free(d->columns[c].name);
+        free(d->columns[c].source_type);
+    }
+    free(d->columns);
+    free(d->key);
+    free(in->types);
+    free(in->ordinals);
+    free(in->select_list);
+    d->columns = NULL;
+    d->key = NULL;
+    d->n_columns = 0;
+    d->n_key = 0;
+    in->types = NULL;
+    in->ordinals = NULL;
+    in->select_list = NULL;
+    in->n_columns = 0;
+    page_free(&in->page); /* sized by the number of columns */
+}
+
+void
 meta_instance_free(struct instance **in)
 {
     struct instance *i = *in;

@@ -45,33 +45,58 @@ page_free(struct page *p)
     *p = (struct page){.values = NULL};
 }
 
+static int
+undecodable(const struct instance *in, uint16_t column, struct err *e)
+{
+    return err_context(e, "%s.%s, column %s", in->table.def->schema, in->table.def->name,
+                       in->table.def->columns[column].name);
+}
+
 int
 page_undecodable(struct instance *in, uint16_t column, struct err *e)
 {
-    err_context(e, "%s.%s, column %s", in->table.def->schema, in->table.def->name,
-                in->table.def->columns[column].name);
+    (void)undecodable(in, column, e);
     if (e->code == ERR_DATA)
         (void)meta_refuse(in, e->text, NULL);
     return -1;
+}
+
+/* *bad is the column that could not be carried. */
+static int
+decode(struct db *db, const struct instance *in, struct page *p, int column, uint16_t *bad,
+       struct err *e)
+{
+    struct value *row = p->values + p->n_rows * in->n_columns;
+
+    for (uint16_t i = 0; i < in->n_columns && !p->wire_known; i++)
+        p->wire[i] = db_type(db, column + i);
+    p->wire_known = true;
+    for (uint16_t i = 0; i < in->n_columns; i++) {
+        size_t size;
+        const void *data = db_data(db, column + i, &size);
+
+        *bad = i;
+        if (type_decode_column(&in->types[i], p->wire[i], data, size, &p->arena, &row[i], e) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+int
+page_decode_row(struct db *db, const struct instance *in, struct page *p, int column, struct err *e)
+{
+    uint16_t bad;
+
+    return decode(db, in, p, column, &bad, e) == 0 ? 0 : undecodable(in, bad, e);
 }
 
 int
 page_decode_into(struct sqlserver *s, struct instance *in, struct page *p, int column,
                  struct err *e)
 {
-    struct value *row = p->values + p->n_rows * in->n_columns;
+    uint16_t bad;
 
-    for (uint16_t i = 0; i < in->n_columns && !p->wire_known; i++)
-        p->wire[i] = db_type(s->db, column + i);
-    p->wire_known = true;
-    for (uint16_t i = 0; i < in->n_columns; i++) {
-        size_t size;
-        const void *data = db_data(s->db, column + i, &size);
-
-        if (type_decode_column(&in->types[i], p->wire[i], data, size, &p->arena, &row[i], e) != 0)
-            return page_undecodable(in, i, e);
-    }
-    return 0;
+    return decode(s->db, in, p, column, &bad, e) == 0 ? 0 : page_undecodable(in, bad, e);
 }
 
 int

@@ -90,9 +90,8 @@ engine_close(struct source **base)
     *base = NULL;
 }
 
-/* A login refused after one that worked is a fail-over in progress, not a wrong password. */
-static int
-soften(const struct sqlserver *s, struct err *e)
+int
+meta_soften(const struct sqlserver *s, struct err *e)
 {
     if (s->was_connected && e->code == ERR_LOGIN) {
         e->code = ERR_CONNECT;
@@ -101,24 +100,31 @@ soften(const struct sqlserver *s, struct err *e)
     return -1;
 }
 
-static int
-engine_connect(struct source *base, struct source_identity *identity, struct err *e)
+void
+meta_db_config(const struct sqlserver *s, struct db_config *out)
 {
-    struct sqlserver *s = (struct sqlserver *)base;
-    struct db_config config = {
+    *out = (struct db_config){
         .endpoint = &s->config.task->source,
         .application = "weir-capture",
         .private_directory = s->config.private_directory,
         .stop_fd = s->config.stop_fd,
-        .beat = s->config.beat,
-        .beat_arg = s->config.beat_arg,
     };
+}
 
+static int
+engine_connect(struct source *base, struct source_identity *identity, struct err *e)
+{
+    struct sqlserver *s = (struct sqlserver *)base;
+    struct db_config config;
+
+    meta_db_config(s, &config);
+    config.beat = s->config.beat;
+    config.beat_arg = s->config.beat_arg;
     memset(identity, 0, sizeof(*identity));
     db_close(&s->db);
     if (db_open(&config, &s->db, e) != 0 || meta_identity(s, identity, e) != 0) {
         db_close(&s->db);
-        return soften(s, e);
+        return meta_soften(s, e);
     }
     s->was_connected = true;
     s->blind = 0;
@@ -195,8 +201,16 @@ const struct source_engine sqlserver_engine = {
     .ranges = start_ranges,
     .at_time = start_at_time,
     .load_position = load_chunk_position,
-    .chunk_bound = load_chunk_bound,
-    .chunk_read = load_chunk_read,
+    .cut = load_cut,
+    .reader_open = reader_open,
+    .reader_close = reader_close,
+    .reader_begin = reader_begin,
+    .reader_page = reader_page,
+    .page_new = reader_page_new,
+    .page_free = reader_page_free,
+    .view_begin = view_begin,
+    .view_end = view_end,
+    .readmit = load_readmit,
     .follow = log_follow,
     .health = health_source,
     .heartbeat = engine_heartbeat,

@@ -99,8 +99,9 @@ struct sqlserver {
     struct source base; /* first */
     struct source_config config;
     struct db *db;
-    bool was_connected; /* once in this process */
-    bool fold_case;     /* the database compares names without case */
+    bool was_connected;    /* once in this process */
+    bool has_no_histogram; /* an older server, or a missing right */
+    bool fold_case;        /* the database compares names without case */
     char collation[132];
     struct sql q;
     struct instance **instances; /* sorted by schema, name, start LSN; owned */
@@ -133,6 +134,16 @@ void meta_arrange(struct sqlserver *s);
 
 void meta_instance_free(struct instance **in);
 
+/* Drops what meta_columns() read, so that it can read anew. */
+void meta_forget_columns(struct instance *in);
+
+/* What a connection of this engine needs; beat only for the main one. */
+struct db_config;
+void meta_db_config(const struct sqlserver *s, struct db_config *out);
+
+/* A login refused after one that worked is a fail-over in progress, not a wrong password. */
+int meta_soften(const struct sqlserver *s, struct err *e);
+
 /* Why the table is refused; keeps the first reason. */
 int meta_refuse(struct instance *in, const char *why, struct err *e);
 
@@ -142,7 +153,12 @@ int meta_refuse(struct instance *in, const char *why, struct err *e);
 int page_begin(struct page *p, size_t rows, size_t n_columns, struct err *e);
 void page_free(struct page *p);
 
-/* Decodes the current row's columns, the first at `column` of the result, into row n_rows. */
+/* Decodes the current row's columns, the first at `column` of the result, into row n_rows of p.
+   Reads nothing of in that changes. */
+int page_decode_row(struct db *db, const struct instance *in, struct page *p, int column,
+                    struct err *e);
+
+/* The same into in's own page; refuses the table whose value cannot be carried. */
 int page_decode(struct sqlserver *s, struct instance *in, int column, struct err *e);
 int page_decode_into(struct sqlserver *s, struct instance *in, struct page *p, int column,
                      struct err *e);
@@ -160,10 +176,49 @@ int start_at_time(struct source *base, int64_t real_ns, struct position *out, st
 
 int load_join(struct source *base, struct position *out, struct err *e);
 void load_chunk_position(const struct position *join, uint64_t chunk, struct position *out);
-int load_chunk_bound(struct source *base, struct source_table *t, const struct source_key *from,
-                     uint32_t rows, struct source_key *out, struct err *e);
-int load_chunk_read(struct source *base, struct source_table *t, const struct source_key *from,
-                    const struct source_key *upto, const struct source_sink *sink, struct err *e);
+int load_cut(struct source *base, struct source_table *t, uint32_t want, uint64_t *rows,
+             struct source_piece **out, size_t *n, struct err *e);
+int load_readmit(struct source *base, struct source_table *t, struct err *e);
+
+/* The key allows reading in its order, from any row on. */
+bool load_has_order(const struct instance *in);
+
+/* [schema].[table] */
+void load_add_table(struct sql *q, const struct instance *in);
+
+/* ---- load_pieces.c ---- */
+
+/* Pieces by the task's parallel-load rule; *n = 0 when there is none, or it does not apply. */
+int pieces_by_rule(struct sqlserver *s, struct instance *in, struct source_piece **out, size_t *n,
+                   struct err *e);
+
+/* About `want` ranges of one column, by statistics or by counting along an index. */
+int pieces_by_column(struct sqlserver *s, struct instance *in, uint16_t column, uint64_t rows,
+                     uint32_t want, struct source_piece **out, size_t *n, struct err *e);
+
+/* Appends one piece; takes q's text over. */
+int
+pieces_add(struct source_piece **list, size_t *n, struct sql *q, bool is_ordered, struct err *e);
+
+/* ---- load_reader.c ---- */
+
+int reader_open(struct source *base, struct source_reader **out, struct err *e);
+void reader_close(struct source_reader **r);
+int reader_begin(struct source_reader *r, const struct source_part *part, struct err *e);
+int reader_page(struct source_reader *r, uint32_t rows, size_t bytes, struct source_page *page,
+                struct err *e);
+struct source_page *reader_page_new(struct source *base);
+void reader_page_free(struct source_page **page);
+
+/* The reader's own batch without results, for views. */
+int reader_run(struct source_reader *r, const char *text, struct err *e);
+struct db *reader_db(struct source_reader *r);
+
+/* ---- load_view.c ---- */
+
+int view_begin(struct source *base, struct source_table *t, struct source_reader *const *readers,
+               size_t n, struct position *since, struct err *e);
+int view_end(struct source_reader *r, struct err *e);
 
 int log_follow(struct source *base, const struct position *from, const struct source_sink *sink,
                struct source_status *status, struct err *e);

@@ -65,6 +65,8 @@ setup(void)
     task.identifier = identifier;
     task.migration_type = MIGRATION_FULL_LOAD_AND_CDC;
     task.cdc_stop_position = no_stop;
+    task.max_full_load_sub_tasks = 3;
+    task.commit_rate = 1000;
     task.source.engine_name = engine;
     task.source.server_name = server;
     task.weir = (struct weir_settings){.runtime_directory = directory,

@@ -356,6 +356,12 @@ END_TEST
     "\", \"object-locator\": {\"schema-name\": \"" schema "\", \"table-name\": \"" table           \
     "\"}, \"rule-action\": \"" action "\"" more "}"
 
+#define PARALLEL(table, parallel)                                                                  \
+    SELECTION("1", "a", "dbo", "%", "include", "")                                                 \
+    ",\n{\"rule-type\": \"table-settings\", \"rule-id\": \"2\", \"rule-name\": \"b\", "            \
+    "\"object-locator\": {\"schema-name\": \"dbo\", \"table-name\": \"" table                      \
+    "\"}, \"parallel-load\": " parallel "}"
+
 static const struct {
     const char *rules; /* from line 18 on */
     const char *complaints;
@@ -426,8 +432,32 @@ static const struct {
     {SELECTION(
          "1", "a", "dbo", "%", "include",
          "") ",\n{\"rule-type\": \"table-settings\", \"rule-id\": \"2\", \"rule-name\": \"b\"}",
-     "task.json:19: $.TableMappings.rules[1]: table-settings rules (rule-id 2) are not implemented "
-     "yet; weir chooses chunks of the full load itself\n"},
+     "task.json:19: $.TableMappings.rules[1]: object-locator is missing or not an object\n"},
+    {PARALLEL("%", "{\"type\": \"none\"}"),
+     "task.json:19: $.TableMappings.rules[1].object-locator: a table-settings rule names one table "
+     "and takes no wildcards\n"},
+    {PARALLEL("t", "7"),
+     "task.json:19: $.TableMappings.rules[1].parallel-load: found the number 7; allowed is an "
+     "object with type\n"},
+    {PARALLEL("t", "{\"type\": \"partition\"}"),
+     "task.json:19: $.TableMappings.rules[1].parallel-load.type: type is missing or unknown; "
+     "allowed "
+     "is none, ranges, partitions-auto, partitions-list, subpartitions-auto or subpartitions\n"},
+    {PARALLEL("t", "{\"type\": \"subpartitions-auto\"}"),
+     "task.json:19: $.TableMappings.rules[1].parallel-load: SQL Server has no subpartitions; use "
+     "partitions-auto or ranges\n"},
+    {PARALLEL("t", "{\"type\": \"ranges\", \"columns\": [\"a\", \"b\"], "
+                   "\"boundaries\": [[\"1\"]]}"),
+     "task.json:19: $.TableMappings.rules[1].parallel-load.boundaries[0]: a boundary is a list "
+     "with "
+     "one value for each of the 2 columns\n"},
+    {PARALLEL("t", "{\"type\": \"ranges\", \"columns\": [\"a\"], \"boundaries\": []}"),
+     "task.json:19: $.TableMappings.rules[1].parallel-load.boundaries: boundaries must be a list "
+     "of "
+     "1 to 999\n"},
+    {PARALLEL("t", "{\"type\": \"partitions-list\", \"partitions\": [\"p1\"]}"),
+     "task.json:19: $.TableMappings.rules[1].parallel-load.partitions[0]: SQL Server's partitions "
+     "have numbers, from 1\n"},
     {SELECTION(
          "1", "a", "dbo", "%", "include",
          "") ",\n{\"rule-type\": \"object-mapping\", \"rule-id\": \"2\", \"rule-name\": \"b\"}",
