@@ -10,7 +10,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <ftw.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,24 +21,6 @@
 #define BACKOFF_CAP_MS  30000U
 
 /* ---- topology ---- */
-
-static int
-remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st;
-    (void)type;
-    (void)ftw;
-    return remove(path);
-}
-
-/* Rings of a generation nobody will use again. */
-static void
-remove_rings(struct capture *c, const struct topology *topo)
-{
-    char path[TOPOLOGY_PATH_MAX];
-
-    (void)nftw(topology_ring_directory(c->task, topo, path), remove_entry, 8, FTW_DEPTH | FTW_PHYS);
-}
 
 /* A first start finds nothing.  Checkpoints without the arrangement they belong to prove nothing:
    another number of shippers would take the position of one for that of all. */
@@ -82,6 +63,8 @@ settle_topology(struct capture *c, struct err *e)
         if (checkpoint_task_position(c->task, &old, &next.baseline, e) != 0)
             return -1;
         next.generation = old.generation + 1;
+        memcpy(next.request, old.request, sizeof(next.request));
+        memcpy(next.start, old.start, sizeof(next.start));
         log_info("topology-changes", "generation=%" PRIu64 " encoders=%u shippers=%u",
                  next.generation, next.encoders, next.shippers);
     } else if (e->code != ERR_NOT_FOUND) {
@@ -92,11 +75,11 @@ settle_topology(struct capture *c, struct err *e)
         old = next;
     }
     /* Rings may lie about from a life whose state directory was removed. */
-    remove_rings(c, &next);
+    topology_remove_rings(c->task, &next);
     if (topology_write(c->task, &next, e) != 0)
         return -1;
     if (old.generation != next.generation)
-        remove_rings(c, &old);
+        topology_remove_rings(c->task, &old);
     c->topo = next;
     return 0;
 }
@@ -413,6 +396,8 @@ prepare(struct capture *c, struct err *e)
         checkpoint_task_lowest(c->task, &c->topo, &fresh, &c->reached_real_ns, e) != 0 ||
         output_open(c->stage, &c->topo, &fresh, &c->output, e) != 0)
         return -1;
+    if (c->topo.start[0] != '\0' && bounds_start(c->topo.start, &c->start) != NULL)
+        return err_set(e, ERR_LAYOUT, "topology.json holds no start position: %s", c->topo.start);
     if (c->state.is_new && !position_is_zero(output_low(c->output))) {
         err_set(e, ERR_LAYOUT, "the task has a position, but %s/capture.json is gone",
                 c->task->weir.state_directory);
@@ -428,7 +413,7 @@ run_task(struct capture *c, struct err *e)
 {
     bool has_ended = false;
 
-    if (stop_look_back(c, &has_ended, e) != 0)
+    if (requests_first(c, e) != 0 || stop_look_back(c, &has_ended, e) != 0)
         return -1;
     if (has_ended)
         return 0;

@@ -154,6 +154,11 @@ int start_plan(struct capture *c, struct source_table *const *tables, size_t n, 
 /* Says that everything up to the join is given; does nothing when a load said so. */
 int start_begin(struct capture *c, struct err *e);
 
+/* ---- requests.c ---- */
+
+/* At the start of the process: carries out what was asked for, but for what needs the source. */
+int requests_first(struct capture *c, struct err *e);
+
 /* ---- stop.c ---- */
 
 /* True when a change at this position, committed then, lies behind the stop: it must not go out. */

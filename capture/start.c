@@ -17,7 +17,8 @@
 bool
 start_is_located(const struct capture *c)
 {
-    return c->start.kind != START_NONE && c->start.kind != START_NOW;
+    return c->task->migration_type == MIGRATION_CDC && c->start.kind != START_NONE &&
+           c->start.kind != START_NOW;
 }
 
 static bool

@@ -218,3 +218,17 @@ file_lock(const char *path, int *fd, struct err *e)
     *fd = f;
     return 0;
 }
+
+bool
+file_is_locked(const char *path)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    bool is_locked;
+
+    if (fd < 0)
+        return false;
+    is_locked = fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+    (void)close(fd);
+    return is_locked;
+}

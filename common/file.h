@@ -4,6 +4,7 @@
 #ifndef WEIR_FILE_H
 #define WEIR_FILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -27,5 +28,8 @@ int file_read(const char *path, size_t max, char **out, size_t *size, struct err
 /* Takes an exclusive OFD lock on path (made if absent) for the life of the returned
    descriptor.  ERR_BUSY names the holder's pid as written in the file. */
 int file_lock(const char *path, int *fd, struct err *e);
+
+/* True while some process holds path's lock. */
+bool file_is_locked(const char *path);
 
 #endif

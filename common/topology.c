@@ -4,10 +4,12 @@
 #include "common/file.h"
 #include "common/task.h"
 
+#include <ftw.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define TOPOLOGY_FILE     "topology.json"
 #define TOPOLOGY_FILE_MAX 65536
@@ -21,20 +23,25 @@ parse(const char *path, const char *text, size_t size, struct topology *out, str
     json_int_t encoders = 0;
     json_int_t shippers = 0;
     const char *baseline = NULL;
+    const char *request = "";
+    const char *start = "";
     int rc = 0;
 
     if (root == NULL ||
-        json_unpack(root, "{s:I, s:I, s:I, s:s}", "generation", &generation, "encoders", &encoders,
-                    "shippers", &shippers, "baseline", &baseline) != 0 ||
-        generation < 1 || encoders < 1 || shippers < 1 ||
-        position_parse(baseline, &out->baseline) != 0) {
+        json_unpack(root, "{s:I, s:I, s:I, s:s, s?s, s?s}", "generation", &generation, "encoders",
+                    &encoders, "shippers", &shippers, "baseline", &baseline, "request", &request,
+                    "start", &start) != 0 ||
+        generation < 1 || encoders < 1 || shippers < 1 || strlen(request) >= REQUEST_ID_SIZE ||
+        strlen(start) >= REQUEST_FROM_SIZE || position_parse(baseline, &out->baseline) != 0) {
         err_set(e, ERR_LAYOUT, "%s is damaged", path);
-        rc = err_hint(e, "it holds the task's generation; restore it from a backup, or remove the "
-                         "state directory to load everything again");
+        rc = err_hint(
+            e, "it holds the task's generation; restore it from a backup, or " REQUEST_RELOAD_HINT);
     } else {
         out->generation = (uint64_t)generation;
         out->encoders = (uint32_t)encoders;
         out->shippers = (uint32_t)shippers;
+        (void)snprintf(out->request, sizeof(out->request), "%s", request);
+        (void)snprintf(out->start, sizeof(out->start), "%s", start);
     }
     json_decref(root);
     return rc;
@@ -61,15 +68,33 @@ topology_write(const struct task *t, const struct topology *topo, struct err *e)
 {
     char path[TOPOLOGY_PATH_MAX];
     char baseline[POSITION_HEX_SIZE];
-    char text[512];
+    char text[1024];
     int n;
 
     position_hex(&topo->baseline, baseline);
     n = snprintf(text, sizeof(text),
                  "{\"generation\": %" PRIu64 ", \"encoders\": %" PRIu32 ", \"shippers\": %" PRIu32
-                 ",\n \"baseline\": \"%s\"}\n",
-                 topo->generation, topo->encoders, topo->shippers, baseline);
+                 ",\n \"baseline\": \"%s\", \"request\": \"%s\", \"start\": \"%s\"}\n",
+                 topo->generation, topo->encoders, topo->shippers, baseline, topo->request,
+                 topo->start);
     return file_replace(topology_state_file(t, TOPOLOGY_FILE, path), text, (size_t)n, 0640, e);
+}
+
+static int
+remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    (void)st;
+    (void)type;
+    (void)ftw;
+    return remove(path);
+}
+
+void
+topology_remove_rings(const struct task *t, const struct topology *topo)
+{
+    char path[TOPOLOGY_PATH_MAX];
+
+    (void)nftw(topology_ring_directory(t, topo, path), remove_entry, 8, FTW_DEPTH | FTW_PHYS);
 }
 
 const char *

@@ -14,11 +14,14 @@
  *   <state>/checkpoint.<g>.<s>.json      shipper s
  *   <state>/catalog/, <state>/capture.json
  *   <state>/ended.json                   where the task ended by itself
+ *   <state>/requests/                    what operators ask for
+ *   <state>/before.<g>/                  what generation g, a load from scratch, put aside
  */
 #ifndef WEIR_TOPOLOGY_H
 #define WEIR_TOPOLOGY_H
 
 #include "common/position.h"
+#include "common/request.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -33,6 +36,10 @@ struct topology {
     uint32_t encoders;
     uint32_t shippers;
     struct position baseline; /* where the generation began; zero = from scratch */
+    /* When it was asked for (common/request.h): by which request, and where a cdc task is to begin
+       instead of at CdcStartPosition.  "" = not. */
+    char request[REQUEST_ID_SIZE];
+    char start[REQUEST_FROM_SIZE];
 };
 
 /* ERR_NOT_FOUND when the task never ran; ERR_LAYOUT when damaged. */
@@ -40,6 +47,10 @@ int topology_read(const struct task *t, struct topology *out, struct err *e);
 
 /* Capture only: durable, atomic. */
 int topology_write(const struct task *t, const struct topology *topo, struct err *e);
+
+/* Removes the rings of a generation that nobody will use again.  Who still has one open is told by
+   the next heartbeat (ERR_RETIRED). */
+void topology_remove_rings(const struct task *t, const struct topology *topo);
 
 /* Paths.  buf holds TOPOLOGY_PATH_MAX bytes; return buf. */
 const char *topology_ring_directory(const struct task *t, const struct topology *topo, char *buf);

@@ -17,6 +17,10 @@ static const struct {
     {"status", status_command, "stages, rings, tables, latencies and errors of a task"},
     {"tables", tables_command, "table statistics, with the names DMS gives them"},
     {"tail", tail_command, "read a stream and print its records"},
+    {"positions", positions_command, "where a task is, and what its source still has"},
+    {"start", start_command, "let a cdc task begin anew at a place of your choice"},
+    {"resume", resume_command, "let a task go on that has ended at its CdcStopPosition"},
+    {"reload", reload_command, "load everything anew"},
     {"settings", settings_command, "list every setting of the task file"},
 };
 

@@ -1,6 +1,6 @@
 /*
  * weirctl - the operator's tool.  It reads: task files, statistics, rings, checkpoints, streams.
- * It writes nothing but its own output.
+ * It writes nothing but its own output and requests (common/request.h).
  *
  * One file per command; main.c holds the table of commands.
  */
@@ -14,7 +14,7 @@ struct task;
 
 enum weirctl_exit {
     WEIRCTL_OK = 0,
-    WEIRCTL_PROBLEMS = 1, /* check: something is wrong; status: degraded */
+    WEIRCTL_PROBLEMS = 1, /* check: something is wrong; status: degraded; not done */
     WEIRCTL_USAGE = 2,    /* also status and tables: nothing is there */
     WEIRCTL_LAYOUT = 3    /* files of another release */
 };
@@ -25,6 +25,10 @@ int status_command(int argc, char **argv);
 int tables_command(int argc, char **argv);
 int tail_command(int argc, char **argv);
 int settings_command(int argc, char **argv);
+int positions_command(int argc, char **argv);
+int start_command(int argc, char **argv);
+int resume_command(int argc, char **argv);
+int reload_command(int argc, char **argv);
 
 /* Prints "weirctl <command>: <message>" with the remedy below.  Returns status. */
 int weirctl_fail(const char *command, const struct err *e, int status);

@@ -1,6 +1,7 @@
 """Where a task begins and ends: start and stop positions, and the modes of starting."""
 
 import datetime
+import json
 import os
 import threading
 import time
@@ -335,3 +336,125 @@ def test_stop_waits_for_the_shippers(idle_shop, kinesisd):
         assert capture.wait(30) == 0, p.logs()
         assert (p.state / "ended.json").exists()
         assert stream_ids(StreamReader(kinesisd.client(), "invoices")) == [1, 2]
+
+
+# ---- modes of starting -------------------------------------------------------------------
+
+
+def test_reload_of_a_task_while_encoder_and_shipper_run(idle_shop, kinesisd):
+    """Everything once more, by processes that find the new rings by themselves."""
+    with source.connect(idle_shop, "shop") as c:
+        put(c, "a", *range(2, 21))
+        with task_with_stream(idle_shop, kinesisd, encoders=2, shippers=2) as p:
+            reader = StreamReader(kinesisd.client(), "invoices")
+            p.start()
+            reader.wait(lambda rs: sum(r.is_load for r in rs) == 20, 30, "the load")
+            put(c, "a", 21)
+            reader.wait(lambda rs: rs[-1].is_data and 21 in [r.data["id"] for r in rs if r.is_data], 30, "the log")
+            answer = p.weirctl("reload", p.task_file)
+            assert answer.returncode == 1 and "runs" in answer.stderr and "stop its capture" in answer.stderr
+            assert not (p.state / "requests").exists()
+            assert p.capture.stop() == 0
+            answer = p.weirctl("reload", p.task_file, "--wait", "1")
+            assert answer.returncode == 1 and "capture does not run" in answer.stderr, answer
+            source.execute(c, "DELETE FROM dbo.a WHERE id = 1")
+            p.capture.start()
+
+            def loaded_again(records):
+                p.restart_dead()
+                return sum(r.is_load for r in records) == 40
+            reader.wait(loaded_again, 30, "the second load")
+            put(c, "a", 22)
+            reader.wait(lambda rs: any(r.is_data and r.data["id"] == 22 for r in rs), 30, "the log")
+            again = [r for r in reader.records if r.is_load][20:]
+            assert sorted(r.data["id"] for r in again) == list(range(2, 22))
+            assert (p.state / "before.2" / "capture.json").exists()
+            assert [f.name for f in (p.state / "requests").iterdir()][0].endswith(".done")
+            assert "begins-anew" in p.capture.log_text()
+
+
+def test_start_from_and_resume_by_command(shop):
+    with cdc(shop, "now") as p:
+        answer = p.weirctl("start", p.task_file)
+        assert answer.returncode == 2 and "--from POSITION" in answer.stderr
+        answer = p.weirctl("start", p.task_file, "--from", "yesterday")
+        assert answer.returncode == 1 and "is none of now, earliest" in answer.stderr
+        answer = p.weirctl("start", p.task_file, "--from", "00000001:00000001:0001")
+        assert answer.returncode == 1 and "lies before what the source still has" in answer.stderr
+        assert not (p.state / "requests").exists()
+        p.capture.start()
+        wait_until(lambda: [c.operation for c in dump(p)].count("create-table") == 2, 20, "the start")
+        assert p.weirctl("start", p.task_file, "--from", "earliest").returncode == 1
+        assert p.capture.stop() == 0
+        answer = p.weirctl("start", p.task_file, "--from", shop.lsns[3])
+        assert answer.returncode == 0 and "begins anew at" in answer.stdout, answer
+        p.task["CdcStopPosition"] = shop.lsns[4]
+        p.write_task()
+        assert p.weirctl("resume", p.task_file).stdout.startswith("task e2e has not ended")
+        p.capture.start()
+        wait_until(lambda: len(ids(p, generation=2)) >= 2, 20, "the new generation")
+        assert ids(p, generation=2) == [3, 4]
+        answer = p.weirctl("reload", p.task_file)
+        assert answer.returncode == 1 and "loads nothing" in answer.stderr
+
+
+def test_resume_behind_the_stop(idle_shop, kinesisd):
+    with source.connect(idle_shop, "shop") as c:
+        stop = lsn_of(c, "a", 1)
+        put(c, "a", 2)
+        with task_with_stream(idle_shop, kinesisd, stop, migration="cdc") as p:
+            p.task["CdcStartPosition"] = "earliest"
+            p.write_task()
+            reader = StreamReader(kinesisd.client(), "invoices")
+            p.start()
+            assert p.capture.wait(30) == 0, p.logs()
+            assert stream_ids(reader) == [1]
+            answer = p.weirctl("resume", p.task_file)
+            assert answer.returncode == 0 and "asked: resume" in answer.stdout
+            p.capture.start()
+            reader.wait(lambda rs: [r.data["id"] for r in rs if r.is_data] == [1, 2], 30, "the rest")
+            assert p.capture.stop() == 0
+            p.capture.start()  # and again: it has left that stop behind for good
+            put(c, "a", 3)
+            reader.wait(lambda rs: [r.data["id"] for r in rs if r.is_data] == [1, 2, 3], 30, "the rest")
+
+
+def test_positions_can_be_copied(idle_shop, kinesisd):
+    """What `weirctl positions` prints begins exactly there."""
+    with source.connect(idle_shop, "shop") as c:
+        with task_with_stream(idle_shop, kinesisd) as p:
+            answer = p.weirctl("positions", p.task_file)
+            assert answer.returncode == 0 and "it has no position yet" in answer.stdout, answer
+            assert "dbo.a" in answer.stdout and "newest change" in answer.stdout
+            reader = StreamReader(kinesisd.client(), "invoices")
+            p.start()
+            put(c, "a", 2)
+            reader.wait(lambda rs: any(r.is_data and r.data["id"] == 2 for r in rs), 30, "the log")
+
+            def safe():
+                answer = json.loads(p.weirctl("positions", p.task_file, "--json").stdout)
+                return answer if answer.get("Safe") and answer["Safe"]["Lsn"] >= lsn_of(c, "a", 2) else None
+            seen = wait_until(safe, 30, "the checkpoint")
+            assert p.stop() == {"weir-capture": 0, "weir-encoder.0": 0, "weir-shipper.0": 0}
+        put(c, "a", 3)
+        text = seen["Safe"]["StreamPosition"]
+        assert seen["Source"]["Tables"][0]["Table"] == "dbo.a"
+        for start, wanted in [(text, [3]), (seen["Source"]["Tables"][0]["From"], [1, 2, 3])]:
+            with Pipeline(idle_shop, None, database="shop", tables=("dbo.a",), migration="cdc") as p:
+                p.task["CdcStartPosition"] = start
+                p.write_task()
+                p.capture.start()
+                wait_until(lambda: len(ids(p)) >= len(wanted), 20, "the changes")
+                assert ids(p) == wanted
+
+
+@pytest.mark.parametrize("content", ["", "{\"format\": 1}", "x" * 2000000])
+def test_damaged_request_stops_nobody(shop, content):
+    with cdc(shop, shop.lsns[6]) as p:
+        folder = p.state / "requests"
+        folder.mkdir(parents=True)
+        (folder / "1.json").write_text(content)
+        p.capture.start()
+        wait_until(lambda: len(ids(p)) >= 2, 20, "the changes")
+        assert [f.name for f in folder.iterdir()] == ["1.refused"]
+        assert "request-refused" in p.capture.log_text()

@@ -10,6 +10,7 @@
 #include "common/file.h"
 #include "common/log.h"
 #include "common/record.h"
+#include "common/request.h"
 #include "common/ring.h"
 #include "common/stage.h"
 #include "common/stats.h"
@@ -662,6 +663,163 @@ START_TEST(stop_survives_deaths)
 END_TEST
 #endif
 
+/* ---- beginning anew ---- */
+
+static void
+ask(enum request_action action, const char *from)
+{
+    struct request r = {.action = action};
+    struct err e = ERR_INIT;
+
+    (void)snprintf(r.from, sizeof(r.from), "%s", from);
+    ck_assert_msg(request_submit(&task, &r, &e) == 0, "%s", e.text);
+}
+
+static bool
+is_asked(void)
+{
+    struct request r = {.n_tables = 0};
+    struct err e = ERR_INIT;
+    int rc = request_next(&task, "", &r, &e);
+
+    request_free(&r);
+    return rc == 1;
+}
+
+static bool
+exists(const char *name)
+{
+    char path[256];
+
+    (void)snprintf(path, sizeof(path), "%s/%s", state_directory, name);
+    return access(path, F_OK) == 0;
+}
+
+/* Everything is loaded anew, into rings of its own; what was before is kept. */
+static void
+check_anew(uint64_t expected)
+{
+    ck_assert(!is_asked());
+    generation = expected;
+    check_all(true);
+    ck_assert(exists("before.2/capture.json"));
+    ck_assert(exists("before.2/checkpoint.1.0.json"));
+    ck_assert(!exists("checkpoint.1.0.json"));
+}
+
+START_TEST(reload_of_the_task)
+{
+    acknowledge_all();
+    ask(REQUEST_RELOAD, "");
+    must_run();
+    check_anew(2);
+    must_run();
+    check_anew(2);
+}
+END_TEST
+
+/* A restored database may have lower positions: nothing of the old ones stays in the way. */
+START_TEST(reload_of_a_restored_database)
+{
+    acknowledge_all();
+    fake_script.transactions = 40;
+    must_run();
+    fake_script.transactions = 20;
+    fake_script.created = "2025";
+    expect(ERR_HISTORY, "date of creation");
+    ask(REQUEST_RELOAD, "");
+    must_run();
+    check_anew(2);
+}
+END_TEST
+
+/* What only a load from scratch mends. */
+START_TEST(reload_mends_what_is_lost)
+{
+    char path[256];
+    struct err e = ERR_INIT;
+
+    acknowledge_all();
+    must_run();
+    (void)snprintf(path, sizeof(path), "%s/%s", state_directory,
+                   _i == 0 ? "topology.json" : "capture.json");
+    if (_i == 2)
+        ck_assert_int_eq(file_replace(path, "{", 1, 0640, &e), 0);
+    else
+        ck_assert_int_eq(unlink(path), 0);
+    expect(ERR_LAYOUT, _i == 0 ? "topology.json" : "capture.json");
+    ask(REQUEST_RELOAD, "");
+    must_run();
+    generation = 2;
+    check_all(true);
+}
+END_TEST
+
+START_TEST(start_anew_at_a_place)
+{
+    start_at("now");
+    acknowledge_all();
+    must_run();
+    ask(REQUEST_START, "00000000:00000000:006e");
+    must_run();
+    generation = 2;
+    check_from(110, false);
+    /* The place counts for that one start only. */
+    fake_script.transactions += 5;
+    must_run();
+    check_from(110, false);
+}
+END_TEST
+
+START_TEST(requests_that_do_not_fit_are_refused)
+{
+    ask(REQUEST_START, "earliest");
+    must_run();
+    ck_assert(!is_asked());
+    check_all(true);
+    task.migration_type = MIGRATION_CDC;
+    ask(REQUEST_RELOAD, "");
+    must_run();
+    ck_assert(!is_asked());
+    check_all(true);
+}
+END_TEST
+
+START_TEST(resume_goes_on_behind_the_stop)
+{
+    acknowledge_all();
+    stop_at("00000000:00000000:006b");
+    must_run();
+    ck_assert(has_ended());
+    ask(REQUEST_RESUME, "");
+    must_run();
+    check_all(true);
+    fake_script.transactions += 10; /* it does not end there again */
+    must_run();
+    check_all(true);
+}
+END_TEST
+
+#ifdef WEIR_FAULTS
+static const char *const renewals[] = {"capture.anew-aside:1",   "capture.anew-generation:1",
+                                       "capture.anew-cleaned:1", "request.before-done:1",
+                                       "request.done:1",         "file_replace.written:1",
+                                       "file_replace.renamed:1", "file_replace.renamed:2",
+                                       "file_replace.renamed:3"};
+
+START_TEST(reload_survives_deaths)
+{
+    acknowledge_all();
+    must_run();
+    ask(REQUEST_RELOAD, "");
+    ck_assert(run_killed(renewals[_i]));
+    (void)run_killed(renewals[_i]);
+    must_run();
+    check_anew(2);
+}
+END_TEST
+#endif
+
 START_TEST(full_load_only_ends)
 {
     task.migration_type = MIGRATION_FULL_LOAD;
@@ -935,6 +1093,15 @@ main(void)
     tcase_add_loop_test(tc, stop_is_exact, 0, sizeof(stops) / sizeof(stops[0]));
 #ifdef WEIR_FAULTS
     tcase_add_loop_test(tc, stop_survives_deaths, 0, sizeof(ends) / sizeof(ends[0]));
+#endif
+    tcase_add_test(tc, reload_of_the_task);
+    tcase_add_test(tc, reload_of_a_restored_database);
+    tcase_add_loop_test(tc, reload_mends_what_is_lost, 0, 3);
+    tcase_add_test(tc, start_anew_at_a_place);
+    tcase_add_test(tc, requests_that_do_not_fit_are_refused);
+    tcase_add_test(tc, resume_goes_on_behind_the_stop);
+#ifdef WEIR_FAULTS
+    tcase_add_loop_test(tc, reload_survives_deaths, 0, sizeof(renewals) / sizeof(renewals[0]));
 #endif
     tcase_add_test(tc, full_load_only_ends);
     tcase_add_test(tc, refused_table_leaves_the_others);
