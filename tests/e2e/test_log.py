@@ -4,6 +4,8 @@ import json
 import random
 import time
 
+import pytest
+
 import source
 from pipeline import ROOT, Pipeline, wait_until
 from tds_count import CountingRelay
@@ -270,4 +272,100 @@ def test_commit_times_are_utc_whatever_the_servers_zone(mssqld):
             after = time.time_ns()
             change = wait_for(p, i + 1)[i]
             assert before - 4_000_000 <= change.commit_ns <= after + 4_000_000, minutes
+        assert p.capture.stop() == 0
+
+
+# ---- the function ----------------------------------------------------------------------
+
+
+READER = "reader"
+
+
+def grant_the_function_only(mssqld, gated=("f",), direct=("d",)):
+    """A login that may read dbo.f's changes by its gating role only, and dbo.d's change table."""
+    with source.connect(mssqld, "shop") as c:
+        source.execute(c, f"CREATE LOGIN {READER} WITH PASSWORD = N'{mssqld.sa_password}'")
+        source.execute(c, f"CREATE USER {READER} FOR LOGIN {READER}")
+        for t in gated:
+            source.execute(c, "EXEC sys.sp_cdc_enable_table @source_schema = N'dbo', "
+                              f"@source_name = N'{t}', @role_name = N'gate'")
+        source.execute(c, f"ALTER ROLE gate ADD MEMBER {READER}")
+        for t in direct:
+            enable(c, t)
+        readable = ["dbo." + t for t in (*gated, *direct)] + [f"cdc.dbo_{t}_CT" for t in direct] + [
+            "cdc." + t for t in ("change_tables", "captured_columns", "index_columns", "lsn_time_mapping",
+                                 "ddl_history")]
+        for name in readable:
+            source.execute(c, f"GRANT SELECT ON {name} TO {READER}")
+
+
+def reader_task(mssqld, **weir):
+    return Pipeline(mssqld, None, database="shop", tables=("dbo.%",), migration="cdc",
+                    source={"Username": READER}, weir={"ChangeRingSize": "16MiB", **weir})
+
+
+FUNCTION_TABLES = ["CREATE TABLE dbo.f (id int NOT NULL PRIMARY KEY, u int NOT NULL UNIQUE, v nvarchar(20))",
+                   "CREATE TABLE dbo.d (id int NOT NULL PRIMARY KEY)"]
+
+
+@pytest.mark.parametrize("merge", [False, True])
+def test_function_resumes_inside_a_transaction(mssqld, merge):
+    """Rows that only the function gives, deferred updates among them: the same events in the same
+    order whatever dies, in front of the rows of their transaction that have a command id."""
+    rows = 1500
+    make_database(mssqld, FUNCTION_TABLES)
+    grant_the_function_only(mssqld)
+    rng = random.Random(SEED)
+    with source.connect(mssqld, "shop") as c, reader_task(mssqld, MergeDeferredUpdates=merge) as calm, \
+            reader_task(mssqld, MergeDeferredUpdates=merge) as p:
+        for q in (calm, p):
+            started(q)
+            q.capture.kill()
+        source.execute(c, "BEGIN TRANSACTION")
+        for start in range(1, rows + 1, 500):
+            many = range(start, start + 500)
+            source.execute(c, "INSERT INTO dbo.d VALUES " + ", ".join(f"({i})" for i in many))
+            source.execute(c, "INSERT INTO dbo.f VALUES " + ", ".join(f"({i}, {i}, N'once')" for i in many))
+        source.execute(c, f"UPDATE dbo.f SET u = u + {10 * rows}")
+        source.execute(c, "UPDATE dbo.f SET v = N'plain' WHERE id % 2 = 0")
+        source.execute(c, f"DELETE FROM dbo.f WHERE id > {rows - 100}")
+        source.execute(c, "COMMIT")
+        updates = rows if merge else 2 * rows
+        total = rows + rows + updates + rows // 2 + 100
+        calm.capture.start()
+        expected = wait_for(calm, total)
+        p.capture.build = ROOT / "build/test"
+        for _ in range(6):
+            die_at(p, "capture.published", rng.randint(1, 3))
+            assert p.capture.wait() == -9
+        assert 500 < len(changes_of(p)) < total - 500
+        p.capture.start()
+        changes = wait_for(p, total)
+        assert told(changes) == told(expected)
+        assert counter(p, "skipped") == 0
+        positions = [x.position for x in changes]
+        assert positions == sorted(set(positions))
+        tables = [x.table for x in changes]
+        assert tables == [tables[0]] * (total - rows) + [tables[-1]] * rows != tables[:1] * total
+        if not merge:
+            assert [x.number for x in changes] == list(range(1, total + 1))
+        now = {str(i): [str(i), str(u), v] for i, u, v in source.query(c, "SELECT id, u, v FROM dbo.f")}
+        assert fold({}, changes[:total - rows]) == now
+        assert calm.capture.stop() == 0 and p.capture.stop() == 0
+
+
+def test_function_that_refuses_is_an_error_not_silence(mssqld):
+    make_database(mssqld, FUNCTION_TABLES)
+    grant_the_function_only(mssqld)
+    with source.connect(mssqld, "shop") as c, reader_task(mssqld) as p:
+        started(p)
+        source.execute(c, "INSERT INTO dbo.f VALUES (1, 1, N'x')")
+        wait_for(p, 1)
+        source.execute(c, f"ALTER ROLE gate DROP MEMBER {READER}")
+        source.execute(c, "INSERT INTO dbo.f VALUES (2, 2, N'x')")
+        assert p.capture.wait() == 78
+        assert "access-denied" in p.capture.log_text() and "gating role" in p.capture.log_text()
+        source.execute(c, f"ALTER ROLE gate ADD MEMBER {READER}")
+        p.capture.start()
+        assert [x.after[0] for x in wait_for(p, 2)] == ["1", "2"]
         assert p.capture.stop() == 0
