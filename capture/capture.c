@@ -84,36 +84,6 @@ settle_topology(struct capture *c, struct err *e)
     return 0;
 }
 
-/* ---- identity ---- */
-
-static int
-changed(const char *what, const char *was, const char *is, struct err *e)
-{
-    err_set(e, ERR_HISTORY,
-            "the source's %s was '%s' and is '%s': positions of one history mean "
-            "nothing in another",
-            what, was, is);
-    return err_hint(e, "point the task at the old database again, or load anew: stop the task, "
-                       "remove its state directory, start it");
-}
-
-/* The fork id names a history whatever server holds it; without one, server and creation do. */
-static int
-check_identity(const struct source_identity *was, const struct source_identity *is, struct err *e)
-{
-    bool has_fork = was->fork[0] != '\0' && is->fork[0] != '\0';
-
-    if (strcmp(was->database, is->database) != 0)
-        return changed("database", was->database, is->database, e);
-    if (has_fork && strcmp(was->fork, is->fork) != 0)
-        return changed("recovery fork", was->fork, is->fork, e);
-    if (!has_fork && strcmp(was->server, is->server) != 0)
-        return changed("server name", was->server, is->server, e);
-    if (!has_fork && strcmp(was->created, is->created) != 0)
-        return changed("date of creation", was->created, is->created, e);
-    return 0;
-}
-
 /* ---- tables of a start ---- */
 
 static struct source_table *
@@ -283,9 +253,7 @@ session(struct capture *c, struct err *e)
     output_state(c->output, STATE_WAIT_SOURCE);
     if (c->engine->connect(c->source, &identity, e) != 0)
         return connect_failed(c->task, e);
-    if (c->state.is_new)
-        c->state.identity = identity;
-    else if (check_identity(&c->state.identity, &identity, e) != 0)
+    if (identity_check(c, &identity, e) != 0)
         return -1;
     output_state(c->output, STATE_RECOVERING);
     log_info("source-connected", "server=%s database=%s", identity.server, identity.database);

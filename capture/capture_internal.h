@@ -91,6 +91,12 @@ struct capture {
     size_t key_size;
 };
 
+/* ---- identity.c ---- */
+
+/* Is this the history the task's positions belong to?  ERR_HISTORY when not.  A fail-over that lost
+   nothing of what was given is written down and survived. */
+int identity_check(struct capture *c, const struct source_identity *is, struct err *e);
+
 /* ---- tables.c: ids, versions, catalogue, announcements ---- */
 
 /* Makes t a member: id and version as known (state), or by the catalogue; writes the definition. */

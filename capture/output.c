@@ -137,6 +137,17 @@ output_low(const struct output *o)
 }
 
 const struct position *
+output_high(const struct output *o)
+{
+    const struct position *high = &o->done;
+
+    for (size_t i = 0; i < o->n; i++)
+        if (position_compare(&o->rings[i].floor, high) > 0)
+            high = &o->rings[i].floor;
+    return high;
+}
+
+const struct position *
 output_position(const struct output *o)
 {
     return &o->done;

@@ -42,6 +42,9 @@ const struct position *output_low(const struct output *o);
 /* Up to where everything was given, at least output_low(). */
 const struct position *output_position(const struct output *o);
 
+/* The highest position any ring has of its own: nothing from behind it was ever given. */
+const struct position *output_high(const struct output *o);
+
 /* Gives one event to one ring.  captured_mono_ns is filled in.  t is counted (`counter`, bytes)
    when the event is published. */
 int output_event(struct output *o, uint32_t encoder, struct event *ev, struct stats_table *t,

@@ -55,12 +55,21 @@ struct source_config {
     void *beat_arg;
 };
 
-/* Which history the positions belong to.  Compared text by text; "" = the source does not say. */
+/*
+ * Which history the positions belong to.  Texts are compared as texts; "" = the source does not say.
+ *
+ * A history forks when a database is restored or fails over with loss: up to the fork's place both
+ * branches share it.  fork_parent and fork_point say so of the current fork.
+ */
 struct source_identity {
     char server[264];
     char database[264];
-    char created[64]; /* when the database was made or restored, as the source prints it */
-    char fork[64];    /* recovery fork, timeline, cluster id */
+    char created[64];           /* when the database was made or restored here, as printed */
+    char family[64];            /* all copies and restores of one database; system identifier */
+    char group[64];             /* copies that take over from each other: availability group */
+    char fork[64];              /* recovery fork, timeline */
+    char fork_parent[64];       /* the fork this one came from */
+    struct position fork_point; /* positions at or before it are the parent's too; zero = unknown */
 };
 
 /* A table the task selects.  Owned by the source, in place until it is closed. */

@@ -201,10 +201,14 @@ parse_identity(json_t *item, struct source_identity *out)
     const char *database = NULL;
     const char *created = NULL;
     const char *fork = NULL;
+    const char *family = "";
+    const char *group = "";
 
-    if (json_unpack(item, "{s:s,s:s,s:s,s:s}", "server", &server, "database", &database, "created",
-                    &created, "fork", &fork) != 0)
+    if (json_unpack(item, "{s:s,s:s,s:s,s:s,s?s,s?s}", "server", &server, "database", &database,
+                    "created", &created, "fork", &fork, "family", &family, "group", &group) != 0)
         return false;
+    copy_text(out->family, sizeof(out->family), family);
+    copy_text(out->group, sizeof(out->group), group);
     copy_text(out->server, sizeof(out->server), server);
     copy_text(out->database, sizeof(out->database), database);
     copy_text(out->created, sizeof(out->created), created);
@@ -404,10 +408,11 @@ state_write(const struct task *t, const struct state *s, struct err *e)
 
     position_hex(&s->join, join);
     position_hex(&s->stop, stop);
-    root = json_pack("{s:i,s:s,s:{s:s,s:s,s:s,s:s},s:s,s:b,s:b,s:s,s:I,s:o,s:o}", "format",
+    root = json_pack("{s:i,s:s,s:{s:s,s:s,s:s,s:s,s:s,s:s},s:s,s:b,s:b,s:s,s:I,s:o,s:o}", "format",
                      STATE_FORMAT, "task", t->identifier, "identity", "server", s->identity.server,
                      "database", s->identity.database, "created", s->identity.created, "fork",
-                     s->identity.fork, "join", join, "loaded", s->is_loaded ? 1 : 0, "stopped",
+                     s->identity.fork, "family", s->identity.family, "group", s->identity.group,
+                     "join", join, "loaded", s->is_loaded ? 1 : 0, "stopped",
                      s->has_stopped ? 1 : 0, "stop", stop, "next_chunk", (json_int_t)s->next_chunk,
                      "tables", pack_tables(s), "chunks", pack_chunks(s));
     text = root != NULL ? json_dumps(root, JSON_INDENT(1)) : NULL;

@@ -12,23 +12,6 @@
 
 /* ---- identity ---- */
 
-/* The recovery fork tells a restored database from the one it was; it takes a right the login need
-   not have.  Without it "" stays. */
-static void
-read_fork(struct sqlserver *s, struct source_identity *out)
-{
-    struct err ignored = ERR_INIT;
-
-    if (db_query(s->db,
-                 "SELECT CONVERT(nvarchar(36), r.recovery_fork_guid) FROM "
-                 "sys.database_recovery_status AS r WHERE r.database_id = DB_ID()",
-                 &ignored) != 0)
-        return;
-    while (db_next(s->db, &ignored) == 1)
-        db_text(s->db, 0, out->fork, sizeof(out->fork));
-    (void)db_result(s->db, &ignored);
-}
-
 int
 meta_identity(struct sqlserver *s, struct source_identity *out, struct err *e)
 {
@@ -50,7 +33,8 @@ meta_identity(struct sqlserver *s, struct source_identity *out, struct err *e)
     }
     if (rc < 0 || db_result(s->db, e) < 0)
         return -1;
-    read_fork(s, out);
+    if (identity_read(s, out, e) != 0)
+        return -1;
     s->fold_case = strstr(s->collation, "_CI") != NULL;
     if (!is_enabled) {
         err_set(e, ERR_CDC_OFF, "change data capture is not enabled for database '%s'",

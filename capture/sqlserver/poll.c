@@ -165,11 +165,19 @@ check_history(const struct sqlserver *s, const struct lsn *lo, struct err *e)
             top = s->instances[i]->start;
     if (lsn_compare(&top, lo) >= 0)
         return 0;
+    if (s->is_secondary) {
+        err_set(e, ERR_CONNECT, "this replica has the log up to LSN %s, and %s was read already",
+                lsn_text(&top, b), lsn_text(lo, a));
+        return err_hint(e, "it is waited for: a secondary lags behind its primary");
+    }
     err_set(e, ERR_HISTORY,
-            "everything up to LSN %s was read from database '%s', but its newest is %s now",
+            "everything up to LSN %s was read from database '%s', but its newest is %s now: what "
+            "was delivered from behind that is undone there",
             lsn_text(lo, a), s->config.task->source.database_name, lsn_text(&top, b));
-    return err_hint(e, "the database was restored to an older point, or another one answers under "
-                       "its name; load anew: stop the task, remove its state directory, start it");
+    return err_hint(e, "the database was restored to an older point, failed over with loss, or "
+                       "another one answers under its name. The stream keeps what is undone: tell "
+                       "its consumers, then load anew: stop the task, remove its state directory, "
+                       "start it");
 }
 
 /* ---- new tables ---- */

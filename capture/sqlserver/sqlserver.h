@@ -115,12 +115,17 @@ struct sqlserver {
     int64_t done_real_ns;
     int64_t server_ns; /* the server's clock, UTC */
     int64_t server_offset_ns;
-    uint32_t blind; /* views this login may not see: one bit each, see health.c */
+    bool is_secondary; /* a readable secondary of an availability group: it may lag behind */
+    uint32_t blind;    /* views this login may not see: one bit each, see health.c */
 };
 
 /* ---- meta.c: the catalogue ---- */
 
 int meta_identity(struct sqlserver *s, struct source_identity *out, struct err *e);
+
+/* identity.c: what tells a database from a restored, failed-over or other one, as far as the login may
+   see it; and whether this is a secondary of an availability group.  -1: the connection is lost. */
+int identity_read(struct sqlserver *s, struct source_identity *out, struct err *e);
 
 /* Reads selected tables and capture instances; keeps what is known already. */
 int meta_load(struct sqlserver *s, struct err *e);

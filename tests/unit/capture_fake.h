@@ -30,9 +30,15 @@ struct fake {
 
 /* The script: set by tests before capture_run(). */
 static struct {
-    int transactions;     /* of the log, LSNs FAKE_JOIN + 1 ... */
-    size_t text_size;     /* of v in the log */
-    const char *created;  /* identity */
+    int transactions;    /* of the log, LSNs FAKE_JOIN + 1 ... */
+    size_t text_size;    /* of v in the log */
+    const char *created; /* identity */
+    const char *server;  /* NULL: "S" */
+    const char *family;
+    const char *group;
+    const char *fork;
+    const char *fork_parent;
+    uint64_t fork_point;  /* LSN; 0 = not known */
     const char *refuse;   /* name of a table that is refused */
     int connect_failures; /* connections that fail first */
     int break_after;      /* changes after which the connection breaks once; 0 = never */
@@ -103,9 +109,17 @@ fake_close(struct source **s)
     *s = NULL;
 }
 
+static inline void
+fake_say(char *to, size_t size, const char *text)
+{
+    (void)snprintf(to, size, "%s", text != NULL ? text : "");
+}
+
 static inline int
 fake_connect(struct source *s, struct source_identity *identity, struct err *e)
 {
+    uint8_t lsn[LSN_SIZE];
+
     (void)s;
     memset(identity, 0, sizeof(*identity));
     fake_script.connects++;
@@ -113,7 +127,16 @@ fake_connect(struct source *s, struct source_identity *identity, struct err *e)
         fake_script.connect_failures--;
         return err_set(e, ERR_CONNECT, "refused");
     }
-    (void)snprintf(identity->server, sizeof(identity->server), "S");
+    fake_say(identity->server, sizeof(identity->server),
+             fake_script.server != NULL ? fake_script.server : "S");
+    fake_say(identity->family, sizeof(identity->family), fake_script.family);
+    fake_say(identity->group, sizeof(identity->group), fake_script.group);
+    fake_say(identity->fork, sizeof(identity->fork), fake_script.fork);
+    fake_say(identity->fork_parent, sizeof(identity->fork_parent), fake_script.fork_parent);
+    if (fake_script.fork_point != 0) {
+        fake_lsn(fake_script.fork_point, lsn);
+        position_lsn_complete(lsn, &identity->fork_point);
+    }
     (void)snprintf(identity->database, sizeof(identity->database), "D");
     (void)snprintf(identity->created, sizeof(identity->created), "%s", fake_script.created);
     return 0;

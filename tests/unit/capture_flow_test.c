@@ -1051,6 +1051,85 @@ START_TEST(other_history)
 }
 END_TEST
 
+/* The recovery fork names the history: a fail-over that keeps it is survived, on any server. */
+START_TEST(failed_over_without_loss)
+{
+    struct state st;
+
+    fake_script.fork = "f1";
+    must_run();
+    fake_script.server = "S2";
+    fake_script.created = "2025";
+    fake_script.transactions += 5;
+    must_run();
+    check_all(true);
+    (void)read_table(&st, "k");
+    ck_assert_str_eq(st.identity.server, "S2");
+    state_free(&st);
+    /* The right to see forks is gone: what is known stays known. */
+    fake_script.fork = NULL;
+    must_run();
+    fake_script.fork = "f2";
+    expect(ERR_HISTORY, "recovery fork was 'f1' and is 'f2'");
+}
+END_TEST
+
+/* A fork of ours within the group is ours as long as it branched off behind all that was given. */
+START_TEST(failed_over_with_a_new_fork)
+{
+    uint64_t given = FAKE_JOIN + 20;
+
+    fake_script.fork = "f1";
+    fake_script.group = "g";
+    fake_script.family = "a";
+    must_run();
+    fake_script.server = "S2";
+    fake_script.fork = "f2";
+    expect(ERR_HISTORY, "is undone in the database"); /* nobody says where it came from */
+    fake_script.fork_parent = "f1";
+    fake_script.fork_point = given - 1;
+    expect(ERR_HISTORY, "went back to LSN 00000000:00000000:0077, and everything up to "
+                        "00000000:00000000:0078 was read). What was delivered from behind");
+    fake_script.fork_point = given;
+    fake_script.group = "other";
+    expect(ERR_HISTORY, "recovery fork");
+    fake_script.group = NULL; /* restored elsewhere */
+    expect(ERR_HISTORY, "nothing that was delivered is undone");
+    fake_script.group = "g";
+    fake_script.server = NULL; /* restored in place: not a fail-over */
+    expect(ERR_HISTORY, "recovery fork");
+    fake_script.server = "S2";
+    fake_script.family = "b";
+    expect(ERR_HISTORY, "another database has its name");
+    fake_script.family = "a";
+    fake_script.transactions += 5;
+    must_run();
+    check_all(true);
+}
+END_TEST
+
+/* Without the right to see forks, the group tells a fail-over from another server. */
+START_TEST(moved_without_a_fork)
+{
+    must_run();
+    fake_script.server = "S2";
+    expect(ERR_HISTORY, "server name was 'S' and is 'S2'");
+}
+END_TEST
+
+START_TEST(moved_within_the_group)
+{
+    fake_script.group = "g";
+    must_run();
+    fake_script.server = "S2";
+    fake_script.transactions += 5;
+    must_run();
+    check_all(true);
+    fake_script.created = "2030"; /* the same server now: restored */
+    expect(ERR_HISTORY, "date of creation");
+}
+END_TEST
+
 START_TEST(two_of_one_task)
 {
     char path[256];
@@ -1115,6 +1194,10 @@ main(void)
     tcase_add_test(tc, foreign_state);
     tcase_add_test(tc, lost_state);
     tcase_add_test(tc, other_history);
+    tcase_add_test(tc, failed_over_without_loss);
+    tcase_add_test(tc, failed_over_with_a_new_fork);
+    tcase_add_test(tc, moved_without_a_fork);
+    tcase_add_test(tc, moved_within_the_group);
     tcase_add_test(tc, two_of_one_task);
     suite_add_tcase(suite, tc);
     runner = srunner_create(suite);
