@@ -1,17 +1,12 @@
-/*
- * Opening a connection.  DB-Library gives no hold on a connection before dbopen() returns, and
- * dbopen() may wait: for the resolver, for each byte of a slow server.  So it runs in a thread of
- * its own, the opener, while the caller waits for it, for a stop and for the end of the time.
- * With each silent second DB-Library asks on_error() whether to go on: that is how the opener is
- * called off.  One that does not come back even so is left to itself and closes what it has got
- * when it does.
- */
+#include "capture/sqlserver/db.h"
+
 #include "capture/login.h"
 #include "capture/sqlserver/db_conf.h"
 #include "capture/sqlserver/db_internal.h"
-#include "capture/sqlserver/db_reach.h"
+#include "capture/sqlserver/db_opener.h"
 #include "common/clock.h"
 #include "common/err.h"
+#include "common/log.h"
 #include "common/task.h"
 
 #include <errno.h>
@@ -19,7 +14,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,8 +22,7 @@
 #include <unistd.h>
 
 #define PACKET_SIZE           32767
-#define PACKET_SIZE_ENCRYPTED 16383 /* the server's limit under TLS */
-#define HOST_MAX              256
+#define PACKET_SIZE_ENCRYPTED 16383          /* the server's limit under TLS */
 #define CALL_OFF_NS           (2 * NS_PER_S) /* an opener that was called off ends within one */
 #define LOGIN_FAILED          18456 /* name or password; also a login that is just being made */
 #define LEFT_ALONE_MAX        8
@@ -46,178 +39,6 @@ static const char session_options[] =
     "SET CONCAT_NULL_YIELDS_NULL ON; SET QUOTED_IDENTIFIER ON; SET NUMERIC_ROUNDABORT OFF; "
     "SET TEXTSIZE 2147483647; SET NOCOUNT ON; SET DATEFORMAT ymd; SET LANGUAGE us_english; "
     "SET LOCK_TIMEOUT 10000; SET DEADLOCK_PRIORITY LOW";
-
-/* What caller and opener share.  Whoever comes second, by is_over, frees it. */
-struct opening {
-    pthread_mutex_t lock;
-    bool is_done;        /* the results are there; under lock */
-    bool is_over;        /* one of the two has gone; under lock */
-    bool is_left_alone;  /* the caller has gone before the opener was done; under lock */
-    atomic_bool is_off;  /* the caller wants no more */
-    int done_fd;         /* eventfd: the opener is through */
-    int stop_fd;         /* the opener's own duplicate, or -1 */
-    int64_t end_ns;      /* of the time for all of it */
-    uint32_t timeout_s;  /* the same, as configured */
-    char host[HOST_MAX]; /* copies: the caller's may be gone */
-    uint16_t port;
-    LOGINREC *login;
-    /* results, the caller's to read after done_fd */
-    DBPROCESS *proc;
-    struct db_error error;
-    struct err reach; /* why the server cannot be reached; ERR_NONE when it can */
-};
-
-/* The connection this thread is opening: the callbacks get no DBPROCESS of ours before dbopen()
-   returns. */
-static _Thread_local struct opening *current;
-
-static atomic_uint left_alone;
-
-/* ---- DB-Library's callbacks ---- */
-
-static struct db *
-db_of(DBPROCESS *proc)
-{
-    return proc != NULL ? (struct db *)(void *)dbgetuserdata(proc) : NULL;
-}
-
-static bool
-may_wait_on(const struct opening *o)
-{
-    return !atomic_load_explicit(&o->is_off, memory_order_relaxed) && clock_mono_ns() < o->end_ns;
-}
-
-static int
-on_error(DBPROCESS *proc, int severity, int number, int os_error, char *text, char *os_text)
-{
-    struct db *d = db_of(proc);
-
-    (void)severity;
-    (void)os_error;
-    (void)os_text;
-    if (d == NULL && current != NULL) {
-        if (number == SYBETIME && may_wait_on(current))
-            return INT_CONTINUE;
-        db_error_client(&current->error, number, text);
-    } else if (d != NULL) {
-        db_error_client(&d->error, number, text);
-    }
-    return INT_CANCEL; /* anything else may end the process */
-}
-
-static int
-on_message(DBPROCESS *proc, DBINT number, int state, int severity, char *text, char *server,
-           char *procedure, int line)
-{
-    struct db *d = db_of(proc);
-
-    (void)state;
-    (void)server;
-    (void)procedure;
-    (void)line;
-    if (severity <= 10)
-        return 0;
-    if (d != NULL)
-        db_error_server(&d->error, number, severity, text);
-    else if (current != NULL)
-        db_error_server(&current->error, number, severity, text);
-    return 0;
-}
-
-static pthread_once_t library_once = PTHREAD_ONCE_INIT;
-static bool library_ready;
-
-static void
-library_init(void)
-{
-    /* These override what is set here; TDSDUMP would write rows into a file. */
-    static const char *const variables[] = {"TDSVER",   "TDSHOST",     "TDSPORT",
-                                            "TDSQUERY", "TDSDUMP",     "TDSDUMPCONFIG",
-                                            "FREETDS",  "FREETDSCONF", "DSQUERY"};
-
-    for (size_t i = 0; i < sizeof(variables) / sizeof(variables[0]); i++)
-        (void)unsetenv(variables[i]);
-    library_ready = dbinit() == SUCCEED;
-    if (library_ready) {
-        (void)dberrhandle(on_error);
-        (void)dbmsghandle(on_message);
-    }
-}
-
-/* ---- the opener ---- */
-
-static void
-opening_free(struct opening *o)
-{
-    if (o->login != NULL)
-        dbloginfree(o->login);
-    if (o->done_fd >= 0)
-        (void)close(o->done_fd);
-    if (o->stop_fd >= 0)
-        (void)close(o->stop_fd);
-    (void)pthread_mutex_destroy(&o->lock);
-    free(o);
-}
-
-/* True for the second of the two who calls it: that one owns what is left. */
-static bool
-opening_part(struct opening *o)
-{
-    bool is_second;
-
-    (void)pthread_mutex_lock(&o->lock);
-    is_second = o->is_over;
-    o->is_over = true;
-    (void)pthread_mutex_unlock(&o->lock);
-    return is_second;
-}
-
-/* DB-Library gives the TCP handshake one tick.  A slower one is no failure: db_reach() waits for
-   it, and where that succeeds DB-Library may try again. */
-static void
-open_process(struct opening *o)
-{
-    for (;;) {
-        int64_t begin_ns = clock_mono_ns();
-        int64_t left_s;
-
-        db_error_clear(&o->error);
-        o->proc = dbopen(o->login, DB_CONF_SECTION);
-        if (o->proc != NULL || db_error_is_server(&o->error))
-            return;
-        left_s = (o->end_ns - clock_mono_ns()) / NS_PER_S;
-        if (db_reach(o->host, o->port, left_s > 0 ? (uint32_t)left_s : 1, o->stop_fd, &o->reach) !=
-            0)
-            return;
-        if (clock_mono_ns() - begin_ns < DB_CONF_TICK_S * NS_PER_S ||
-            !db_error_is_unreachable(&o->error) || !may_wait_on(o))
-            return;
-    }
-}
-
-static void *
-opener(void *arg)
-{
-    struct opening *o = arg;
-
-    current = o;
-    open_process(o);
-    current = NULL;
-    (void)pthread_mutex_lock(&o->lock);
-    o->is_done = true;
-    (void)pthread_mutex_unlock(&o->lock);
-    (void)eventfd_write(o->done_fd, 1);
-    if (opening_part(o)) {
-        if (o->proc != NULL)
-            dbclose(o->proc);
-        if (o->is_left_alone)
-            (void)atomic_fetch_sub_explicit(&left_alone, 1, memory_order_relaxed);
-        opening_free(o);
-    }
-    return NULL;
-}
-
-/* ---- the caller ---- */
 
 static LOGINREC *
 make_login(const struct db_config *config, const struct source_login *who)
@@ -249,20 +70,18 @@ make_login(const struct db_config *config, const struct source_login *who)
 }
 
 static struct opening *
-opening_new(const struct db_config *config, const struct source_login *who, struct err *e)
+opening_make(const struct db_config *config, const struct source_login *who, struct err *e)
 {
     const struct source_endpoint *ep = config->endpoint;
-    struct opening *o = calloc(1, sizeof(*o));
+    struct opening *o = opening_new(e);
 
-    if (o == NULL) {
-        err_set(e, ERR_NOMEM, "connection");
+    if (o == NULL)
         return NULL;
-    }
-    CHECK(pthread_mutex_init(&o->lock, NULL) == 0);
     o->timeout_s = ep->login_timeout_s;
     o->end_ns = clock_mono_ns() + (int64_t)ep->login_timeout_s * NS_PER_S;
     o->port = who->port;
     (void)snprintf(o->host, sizeof(o->host), "%s", who->host);
+    o->is_encrypted = ep->ssl_mode != SSL_NONE;
     o->login = make_login(config, who);
     o->done_fd = eventfd(0, EFD_CLOEXEC);
     o->stop_fd = config->stop_fd >= 0 ? fcntl(config->stop_fd, F_DUPFD_CLOEXEC, 3) : -1;
@@ -272,31 +91,6 @@ opening_new(const struct db_config *config, const struct source_login *who, stru
             "open a connection");
     opening_free(o);
     return NULL;
-}
-
-static int
-start_opener(struct opening *o, struct err *e)
-{
-    pthread_attr_t attr;
-    pthread_t thread;
-    int rc;
-
-    CHECK(pthread_attr_init(&attr) == 0);
-    CHECK(pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED) == 0);
-    rc = pthread_create(&thread, &attr, opener, o);
-    (void)pthread_attr_destroy(&attr);
-    return rc == 0 ? 0 : err_sys(e, ERR_IO, rc, "start a thread for a login");
-}
-
-static bool
-is_done(struct opening *o)
-{
-    bool done;
-
-    (void)pthread_mutex_lock(&o->lock);
-    done = o->is_done;
-    (void)pthread_mutex_unlock(&o->lock);
-    return done;
 }
 
 /* Waits for the opener; false when it does not come back although it was called off. */
@@ -311,7 +105,7 @@ await_opener(struct opening *o, const struct db_config *config)
         int64_t now;
         int rc = poll(fds, off_ns == 0 ? 2 : 1, 1000);
 
-        if (is_done(o))
+        if (opening_is_done(o))
             return true;
         if (config->beat != NULL)
             config->beat(config->beat_arg);
@@ -337,6 +131,12 @@ open_failed(const struct db_config *config, const struct opening *o, struct err 
     if (o->reach.code != ERR_NONE) {
         *e = o->reach;
         return -1;
+    }
+    if (db_error_is_unreachable(&o->error)) {
+        err_set(e, ERR_CONNECT,
+                "%s port %u takes connections, but where it routes to none does: %s", o->host,
+                o->port, why);
+        return err_hint(e, "open the way from this host to the address the server routes to");
     }
     if (clock_mono_ns() >= o->end_ns) {
         err_set(e, ERR_TIMEOUT, "%s port %u takes connections but has not let weir in after %u s",
@@ -365,29 +165,31 @@ open_failed(const struct db_config *config, const struct opening *o, struct err 
 static int
 leave_alone(struct opening *o, struct err *e)
 {
-    unsigned n = atomic_fetch_add_explicit(&left_alone, 1, memory_order_relaxed) + 1;
+    unsigned n = opening_leave_alone(o);
 
     err_set(e, n > LEFT_ALONE_MAX ? ERR_IO : ERR_TIMEOUT,
             "the login at %s port %u has not ended after %u s", o->host, o->port, o->timeout_s);
     err_hint(e, "check the resolver of this host; a proxy in between may pass bytes on one by one");
-    (void)pthread_mutex_lock(&o->lock);
-    o->is_left_alone = true;
-    (void)pthread_mutex_unlock(&o->lock);
     return -1;
 }
 
-/* Logs in.  Always gives the opening up. */
+/* Logs in.  Always gives the opening up.  1 = the server routes to what stands in *to now. */
 static int
-run_opening(struct db *d, const struct db_config *config, struct opening *o, struct err *e)
+run_opening(struct db *d, const struct db_config *config, struct opening *o,
+            struct source_login *to, struct err *e)
 {
     int rc = 0;
 
-    if (start_opener(o, e) != 0) {
+    if (opener_start(o, e) != 0) {
         opening_free(o);
         return -1;
     }
     if (!await_opener(o, config)) {
         rc = leave_alone(o, e);
+    } else if (o->proc == NULL && o->routed_port != 0) {
+        to->port = o->routed_port;
+        (void)snprintf(to->host, sizeof(to->host), "%s", o->routed_host);
+        rc = 1;
     } else if (o->proc == NULL) {
         rc = open_failed(config, o, e);
     } else {
@@ -396,14 +198,7 @@ run_opening(struct db *d, const struct db_config *config, struct opening *o, str
     }
     if (rc != 0 && db_is_stopped(d))
         rc = err_set(e, ERR_STOPPED, "connecting: stopped");
-    if (opening_part(o)) {
-        /* It came back after all. */
-        if (o->proc != NULL)
-            dbclose(o->proc);
-        if (o->is_left_alone)
-            (void)atomic_fetch_sub_explicit(&left_alone, 1, memory_order_relaxed);
-        opening_free(o);
-    }
+    opening_part(o);
     return rc;
 }
 
@@ -426,8 +221,7 @@ set_socket_options(int fd)
 }
 
 static int
-connect_as(struct db *d, const struct db_config *config, const struct source_login *who,
-           struct err *e)
+connect_once(struct db *d, const struct db_config *config, struct source_login *who, struct err *e)
 {
     const struct source_endpoint *ep = config->endpoint;
     struct opening *o;
@@ -435,10 +229,35 @@ connect_as(struct db *d, const struct db_config *config, const struct source_log
 
     if (db_conf_acquire(config->private_directory, ep, who->host, who->port, e) != 0)
         return -1;
-    o = opening_new(config, who, e);
-    rc = o == NULL ? -1 : run_opening(d, config, o, e);
+    o = opening_make(config, who, e);
+    rc = o == NULL ? -1 : run_opening(d, config, o, who, e);
     /* An opener left alone has read the file long ago. */
     db_conf_release();
+    return rc;
+}
+
+/* Follows one routing, as the protocol wants. */
+static int
+connect_as(struct db *d, const struct db_config *config, const struct source_login *who,
+           struct err *e)
+{
+    struct source_login to = *who; /* shares the password */
+    int rc = connect_once(d, config, &to, e);
+
+    if (rc != 1)
+        return rc;
+    log_info("routed", "from=%s:%u to=%s:%u", who->host, who->port, to.host, to.port);
+    if (config->endpoint->ssl_mode == SSL_VERIFY_FULL) {
+        err_set(e, ERR_TLS,
+                "%s port %u routes to %s port %u, and FreeTDS does not say under which "
+                "name: its certificate cannot be verified",
+                who->host, who->port, to.host, to.port);
+        return err_hint(e, "name that server in ServerName and Port, or set SslMode verify-ca");
+    }
+    rc = connect_once(d, config, &to, e);
+    if (rc == 1)
+        return err_set(e, ERR_CONNECT, "%s port %u routes on to %s port %u: more than once",
+                       who->host, who->port, to.host, to.port);
     return rc;
 }
 
@@ -506,9 +325,8 @@ db_open(const struct db_config *config, struct db **out, struct err *e)
 {
     struct db *d;
 
-    (void)pthread_once(&library_once, library_init);
-    if (!library_ready)
-        return err_set(e, ERR_NOMEM, "DB-Library cannot be initialised");
+    if (opener_library(e) != 0)
+        return -1;
     d = calloc(1, sizeof(*d));
     if (d == NULL)
         return err_set(e, ERR_NOMEM, "connection");

@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -129,4 +130,29 @@ db_reach(const char *host, uint16_t port, uint32_t timeout_s, int stop_fd, struc
             strerror_r(error, why, sizeof(why)));
     return err_hint(e, "check SourceEndpoint.ServerName and Port, and that the server is up and "
                        "listens on TCP");
+}
+
+bool
+db_reach_elsewhere(int fd, const char *host, uint16_t port, char to[DB_REACH_ADDRESS],
+                   uint16_t *to_port)
+{
+    const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+    struct sockaddr_storage peer;
+    socklen_t size = sizeof(peer);
+    struct addrinfo *list = NULL;
+    char service[8];
+    bool is_host = false;
+
+    (void)snprintf(service, sizeof(service), "%u", port);
+    if (getpeername(fd, (struct sockaddr *)&peer, &size) != 0 ||
+        getaddrinfo(host, service, &hints, &list) != 0)
+        return false;
+    for (const struct addrinfo *ai = list; ai != NULL; ai = ai->ai_next)
+        is_host |= ai->ai_addrlen == size && memcmp(ai->ai_addr, &peer, size) == 0;
+    freeaddrinfo(list);
+    if (is_host || getnameinfo((struct sockaddr *)&peer, size, to, DB_REACH_ADDRESS, service,
+                               sizeof(service), NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+        return false;
+    *to_port = (uint16_t)strtoul(service, NULL, 10);
+    return true;
 }

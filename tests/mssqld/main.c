@@ -31,6 +31,7 @@ struct options {
     unsigned login_timeout_s;
     unsigned plp_chunk;
     bool plp_unknown_length;
+    const char *fault_file;
     enum log_level log_level;
     bool help;
 };
@@ -56,6 +57,8 @@ static const char usage[] =
     "  --login-timeout N        seconds for a client to log in       [30]\n"
     "  --plp-chunk N            bytes a chunk of (max) values; 0 = one chunk  [0]\n"
     "  --plp-unknown-length     do not announce the length of (max) values\n"
+    "  --fault-file FILE        what connections suffer on the wire: tds/fault.h; read\n"
+    "                           for each connection, need not be there\n"
     "  --log-level LEVEL        error, warn, info, debug             [info]\n"
     "  --help                   this text\n"
     "\n"
@@ -93,6 +96,7 @@ enum option_id {
     OPT_LOGIN_TIMEOUT,
     OPT_PLP_CHUNK,
     OPT_PLP_UNKNOWN,
+    OPT_FAULT_FILE,
     OPT_LOG_LEVEL,
     OPT_HELP,
 };
@@ -112,6 +116,7 @@ static const struct option long_options[] = {
     {"login-timeout", required_argument, NULL, OPT_LOGIN_TIMEOUT},
     {"plp-chunk", required_argument, NULL, OPT_PLP_CHUNK},
     {"plp-unknown-length", no_argument, NULL, OPT_PLP_UNKNOWN},
+    {"fault-file", required_argument, NULL, OPT_FAULT_FILE},
     {"log-level", required_argument, NULL, OPT_LOG_LEVEL},
     {"help", no_argument, NULL, OPT_HELP},
     {NULL, 0, NULL, 0},
@@ -162,6 +167,9 @@ take_option(struct options *o, int id, struct err *e)
         return parse_number("plp-chunk", optarg, INT32_MAX, &o->plp_chunk, e);
     case OPT_PLP_UNKNOWN:
         o->plp_unknown_length = true;
+        return 0;
+    case OPT_FAULT_FILE:
+        o->fault_file = optarg;
         return 0;
     case OPT_LOG_LEVEL:
         if (log_level_parse(optarg, &o->log_level) == 0)
@@ -293,7 +301,8 @@ listen_and_serve(const struct options *o, struct engine *engine, SSL_CTX *tls, i
                                  .policy = policy_of(o),
                                  .login_timeout_s = o->login_timeout_s,
                                  .plp_chunk = o->plp_chunk,
-                                 .plp_unknown_length = o->plp_unknown_length};
+                                 .plp_unknown_length = o->plp_unknown_length,
+                                 .fault_file = o->fault_file};
     struct server *server = NULL;
     int r;
 

@@ -1,6 +1,8 @@
 #include "tests/mssqld/tds/conn.h"
 
 #include "common/log.h"
+#include "tests/mssqld/tds/fault.h"
+#include "tests/mssqld/tds/hostile.h"
 #include "tests/mssqld/tds/link.h"
 #include "tests/mssqld/tds/login.h"
 #include "tests/mssqld/tds/proto.h"
@@ -17,6 +19,7 @@
 
 struct conn {
     const struct conn_config *config;
+    struct fault fault;
     struct link link;
     struct packet_in in;
     struct packet_out out;
@@ -134,6 +137,8 @@ welcome(struct conn *c, size_t packet_size)
         token_feature_ack(b);
     (void)snprintf(size_text, sizeof(size_text), "%zu", packet_size);
     token_env_text(b, ENV_PACKET_SIZE, size_text, "4096");
+    if (c->fault.route_port != 0)
+        token_env_routing(b, c->fault.route_host, c->fault.route_port);
 }
 
 /* Parses the record and logs in.  1, 0 = closed, -1 = refused or broken; *e says why. */
@@ -205,6 +210,8 @@ serve_message(struct conn *c, struct err *e)
     const struct packet_message *m = &c->message;
 
     pool_reset(&c->state.pool);
+    if (c->fault.hostile != NULL && ++c->fault.answers == c->fault.hostile_answer)
+        return hostile_send(c->fault.hostile, &c->out, e);
     if (m->type == TDS_ATTENTION)
         return answer_done_only(&c->answer, DONE_ATTN);
     if ((m->status & TDS_STATUS_IGNORE) != 0)
@@ -263,8 +270,9 @@ serve(struct conn *c, struct err *e)
         return r;
     if (set_receive_timeout(c, 0, e) != 0)
         return -1;
-    log_debug("login", "spid=%u encrypted=%d packet_size=%zu", c->spid, c->encrypted,
-              c->out.packet_size);
+    log_info("login", "spid=%u user=%s database=%s encrypted=%d packet_size=%zu read_only=%d",
+             c->spid, c->login.user, c->login.database, c->encrypted, c->out.packet_size,
+             c->login.read_only_intent);
     return serve_requests(c, e);
 }
 
@@ -280,14 +288,19 @@ conn_serve(int fd, uint16_t spid, const struct conn_config *config)
     }
     c->config = config;
     c->link.fd = fd;
+    c->link.fault = &c->fault;
     c->spid = spid;
     answer_open(&c->answer, &c->in, &c->out, config->server_name, config->stopping);
     c->answer.encoder.plp_chunk = config->plp_chunk;
     c->answer.encoder.plp_unknown_length = config->plp_unknown_length;
     c->state.answer = &c->answer;
-    if (serve(c, &e) != 0 && !atomic_load_explicit(config->stopping, memory_order_relaxed))
+    if ((fault_begin(config->fault_file, &c->fault, &e) != 0 || serve(c, &e) != 0) &&
+        !atomic_load_explicit(config->stopping, memory_order_relaxed))
         log_err(e.code == ERR_IO || e.code == ERR_CONNECT ? LOG_DEBUG : LOG_WARN,
                 "connection-ended", &e);
+    if (c->fault.connection != 0)
+        log_info("connection-sent", "connection=%u bytes=%llu", c->fault.connection,
+                 (unsigned long long)c->fault.sent);
     if (c->state.session != NULL)
         session_close(&c->state.session);
     request_state_free(&c->state);

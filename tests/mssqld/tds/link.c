@@ -1,6 +1,7 @@
 #include "tests/mssqld/tds/link.h"
 
 #include "common/err.h"
+#include "tests/mssqld/tds/fault.h"
 #include "tests/mssqld/tds/proto.h"
 
 #include <errno.h>
@@ -85,25 +86,6 @@ raw_recv(int fd, void *data, size_t size, bool wait, struct err *e)
 }
 
 static int
-raw_send(int fd, const void *data, size_t size, struct err *e)
-{
-    const char *p = data;
-
-    while (size > 0) {
-        ssize_t n = send(fd, p, size, MSG_NOSIGNAL);
-
-        if (n < 0) {
-            if (errno == EINTR)
-                continue;
-            return err_sys(e, ERR_IO, errno, "send");
-        }
-        p += n;
-        size -= (size_t)n;
-    }
-    return 0;
-}
-
-static int
 raw_recv_exactly(int fd, void *data, size_t size, struct err *e)
 {
     char *p = data;
@@ -144,7 +126,7 @@ send_flight(struct link *link, struct err *e)
         packet[3] = (uint8_t)size;
         memset(packet + 4, 0, 4);
         packet[6] = ++id;
-        if (raw_send(link->fd, packet, size, e) != 0)
+        if (fault_send(link->fault, link->fd, packet, size, e) != 0)
             return -1;
     }
     return 0;
@@ -251,7 +233,7 @@ link_send(struct link *link, const void *data, size_t size, struct err *e)
     char raw[RAW_SIZE];
 
     if (link->ssl == NULL)
-        return raw_send(link->fd, data, size, e);
+        return fault_send(link->fault, link->fd, data, size, e);
     while (size > 0) {
         int n = (int)(size < RAW_SIZE ? size : RAW_SIZE);
 
@@ -264,7 +246,7 @@ link_send(struct link *link, const void *data, size_t size, struct err *e)
 
             if (got <= 0)
                 return tls_err(e, "take a TLS record");
-            if (raw_send(link->fd, raw, (size_t)got, e) != 0)
+            if (fault_send(link->fault, link->fd, raw, (size_t)got, e) != 0)
                 return -1;
         }
     }

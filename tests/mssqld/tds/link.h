@@ -17,6 +17,7 @@
 #include <sys/types.h>
 
 struct err;
+struct fault;
 
 #define LINK_EMPTY (-2) /* nothing there now */
 
@@ -25,6 +26,7 @@ struct link {
     SSL *ssl; /* NULL = clear text */
     BIO *incoming;
     BIO *outgoing;
+    struct fault *fault; /* what its bytes suffer; NULL = nothing */
 };
 
 /* A server context for a certificate chain and key in PEM files; -1 names the bad file. */

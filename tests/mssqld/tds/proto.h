@@ -63,6 +63,7 @@ enum tds_env {
     ENV_COMMIT = 9,
     ENV_ROLLBACK = 10,
     ENV_RESET = 18,
+    ENV_ROUTING = 20,
 };
 
 /* Current command of a DONE token, where the front itself reports one. */

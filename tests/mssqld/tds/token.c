@@ -63,6 +63,23 @@ token_env_bytes(struct buf *b, uint8_t type, const void *now, size_t now_size, c
 }
 
 void
+token_env_routing(struct buf *b, const char *host, uint16_t port)
+{
+    size_t n = strlen(host);
+
+    buf_u8(b, TOKEN_ENVCHANGE);
+    buf_u16(b, (uint16_t)(1 + 2 + 5 + 2 * n + 2));
+    buf_u8(b, ENV_ROUTING);
+    buf_u16(b, (uint16_t)(5 + 2 * n));
+    buf_u8(b, 0); /* TCP */
+    buf_u16(b, port);
+    buf_u16(b, (uint16_t)n);
+    for (size_t i = 0; i < n; i++)
+        buf_u16(b, (uint8_t)host[i]);
+    buf_u16(b, 0); /* no old value */
+}
+
+void
 token_message(struct buf *b, const struct token_message *m)
 {
     size_t at = open_length(b, m->severity > 10 ? TOKEN_ERROR : TOKEN_INFO);

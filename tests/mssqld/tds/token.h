@@ -18,6 +18,9 @@ void token_env_text(struct buf *b, uint8_t type, const char *now, const char *be
 void token_env_bytes(struct buf *b, uint8_t type, const void *now, size_t now_size,
                      const void *before, size_t before_size);
 
+/* ENVCHANGE 20: go there instead. */
+void token_env_routing(struct buf *b, const char *host, uint16_t port);
+
 struct token_message {
     int32_t number;
     uint8_t state;
