@@ -19,6 +19,12 @@
 #define SECONDS_PER_DAY   86400
 #define MONEY_SCALE       4
 #define DECIMAL_TEXT_MAX  48
+#define TICKS_PER_DAY     (SECONDS_PER_DAY * INT64_C(10000000)) /* of 100 ns */
+
+/* Years 1 to 9999, in days since 1900, and a day of offset on either side. */
+#define DAYS_MIN          (-693596)
+#define DAYS_MAX          2958464
+#define OFFSET_MAX        840
 #define NUMERIC_PRECISION 38
 
 __extension__ typedef unsigned __int128 u128;
@@ -114,8 +120,8 @@ set_datetime(struct value *out, int64_t days_1900, int64_t seconds, uint32_t nan
 }
 
 /* Ticks of 1/300 s, rounded to the milliseconds SQL Server prints: .000, .003, .007. */
-static void
-decode_datetime(const void *data, struct value *out)
+static int
+decode_datetime(const void *data, struct value *out, struct err *e)
 {
     DBDATETIME d;
     uint32_t ticks;
@@ -123,8 +129,11 @@ decode_datetime(const void *data, struct value *out)
 
     memcpy(&d, data, sizeof(d));
     ticks = (uint32_t)d.dttime;
+    if (ticks / 300 >= SECONDS_PER_DAY || d.dtdays < DAYS_MIN || d.dtdays > DAYS_MAX)
+        return err_set(e, ERR_DATA, "a datetime that is none: day %d, %u/300 s", d.dtdays, ticks);
     ms = (ticks % 300 * 10 + 1) / 3;
     set_datetime(out, d.dtdays, ticks / 300, ms * 1000000U);
+    return 0;
 }
 
 static void
@@ -136,13 +145,18 @@ decode_smalldatetime(const void *data, struct value *out)
     set_datetime(out, d.days, d.minutes * 60, 0);
 }
 
-/* date, time, datetime2, datetimeoffset: one struct, time in 100 ns, date and time of UTC. */
-static void
-decode_new_time(int db_type, const void *data, struct value *out)
+/* date, time, datetime2, datetimeoffset: one struct, time in 100 ns, date and time of UTC.  A time
+   of 24:00:00 is none of SQL Server's, but Babelfish sends it. */
+static int
+decode_new_time(int db_type, const void *data, struct value *out, struct err *e)
 {
     DBDATETIMEALL d;
 
     memcpy(&d, data, sizeof(d));
+    if (d.time > TICKS_PER_DAY || d.date < DAYS_MIN || d.date > DAYS_MAX ||
+        d.offset < -OFFSET_MAX || d.offset > OFFSET_MAX)
+        return err_set(e, ERR_DATA, "a time that is none: day %d, %llu00 ns, offset %d", d.date,
+                       (unsigned long long)d.time, d.offset);
     switch (db_type) {
     case SYBMSDATE:
         out->kind = VALUE_DATE;
@@ -161,6 +175,7 @@ decode_new_time(int db_type, const void *data, struct value *out)
         }
         break;
     }
+    return 0;
 }
 
 /* ---- bytes ---- */
@@ -260,8 +275,8 @@ set_int(struct value *out, int64_t i)
 }
 
 /* Types whose value fits into struct value; size is right. */
-static void
-decode_fixed(int db_type, const void *data, struct value *out)
+static int
+decode_fixed(int db_type, const void *data, struct value *out, struct err *e)
 {
     const uint8_t *bytes = data;
     int16_t i2;
@@ -297,8 +312,7 @@ decode_fixed(int db_type, const void *data, struct value *out)
         memcpy(&out->f64, data, sizeof(out->f64));
         break;
     case SYBDATETIME:
-        decode_datetime(data, out);
-        break;
+        return decode_datetime(data, out, e);
     case SYBDATETIME4:
         decode_smalldatetime(data, out);
         break;
@@ -306,9 +320,9 @@ decode_fixed(int db_type, const void *data, struct value *out)
         set_uuid(data, out);
         break;
     default:
-        decode_new_time(db_type, data, out);
-        break;
+        return decode_new_time(db_type, data, out, e);
     }
+    return 0;
 }
 
 static int
@@ -389,8 +403,7 @@ type_decode(int db_type, enum type_wire wire, const void *data, size_t size, str
             return wrong_size(db_type, size, e);
         if (db_type == SYBMONEY || db_type == SYBMONEY4)
             return decode_money(db_type, data, a, out, e);
-        decode_fixed(db_type, data, out);
-        return 0;
+        return decode_fixed(db_type, data, out, e);
     }
     switch (db_type) {
     case SYBNUMERIC:

@@ -128,9 +128,11 @@ check_control(const struct event *ev)
     const struct plan *plan = plan_once();
     size_t bound = message_control_bound(plan, ev);
     char *message = malloc(bound);
-    size_t size = message_control(&w, plan, ev, message);
+    size_t size;
     json_t *root;
 
+    message_begin_batch(&w, 0);
+    size = message_control(&w, plan, ev, message);
     must(size <= bound, "control message longer than its bound");
     if (memmem(message, size, "\\ud", 3) == NULL) {
         root = json_loadb(message, size, JSON_ALLOW_NUL, NULL);

@@ -151,6 +151,21 @@ check_value(const json_t *want, const struct value *v, unsigned scale, int db_ty
                   "%s: '%.*s' for '%s'", where, (int)n, text, json_string_value(want));
 }
 
+#define TYPE_VARIANT 98
+
+/* DB-Library hides the type of what is in a sql_variant: its bytes must never be taken for a value.
+   What capture asks for instead is in capture_types_test.c and tests/e2e/test_types.py. */
+static void
+check_hidden(const void *data, size_t size, struct arena *a, const char *where)
+{
+    struct err e = ERR_INIT;
+    struct value v;
+
+    ck_assert_msg(type_decode(TYPE_VARIANT, WIRE_NATIVE, data, size, a, &v, &e) == -1, "%s: taken",
+                  where);
+    ck_assert_int_eq(e.code, ERR_DATA);
+}
+
 /* Reads the only result set of the answer and compares it with `expected`. */
 static size_t
 check_vector(struct db *d, const char *name, const json_t *json)
@@ -171,6 +186,10 @@ check_vector(struct db *d, const char *name, const json_t *json)
             const void *data = db_data(d, c, &size);
 
             (void)snprintf(where, sizeof(where), "%s, value %zu", name, n);
+            if (data != NULL && db_type(d, c) == TYPE_VARIANT) {
+                check_hidden(data, size, &arena, where);
+                continue;
+            }
             ck_assert_msg(type_decode(db_type(d, c), WIRE_NATIVE, data, size, &arena, &v, &e) == 0,
                           "%s: %s", where, e.text);
             check_value(json_array_get(expected, n), &v, db_scale(d, c), db_type(d, c), where);
@@ -182,14 +201,12 @@ check_vector(struct db *d, const char *name, const json_t *json)
     return n;
 }
 
-/* DB-Library hides the inner type of sql_variant; capture asks for text instead. */
 static bool
-is_checked(const char *name, const json_t *json)
+is_checked(const json_t *json)
 {
     return json_object_get(json, "columns") != NULL &&
            json_is_string(json_object_get(json, "response_hex")) &&
-           json_is_array(json_object_get(json, "expected")) && strcmp(name, "sql_variant") != 0 &&
-           strcmp(name, "all_types_table") != 0;
+           json_is_array(json_object_get(json, "expected"));
 }
 
 START_TEST(every_recorded_value)
@@ -212,7 +229,7 @@ START_TEST(every_recorded_value)
             continue;
         *dot = '\0';
         json = vector_load(name);
-        if (is_checked(name, json)) {
+        if (is_checked(json)) {
             replay_answer(&server, json_string_value(json_object_get(json, "response_hex")));
             values += check_vector(d, name, json);
             files++;
