@@ -2,6 +2,7 @@
 
 #include "common/clock.h"
 #include "common/err.h"
+#include "common/fault.h"
 #include "shipper/kinesis/sequence.h"
 
 #define THROTTLE_BASE_NS (200 * NS_PER_MS)
@@ -518,6 +519,9 @@ lanes_take(struct lanes *l, int64_t now_ns, size_t limit, struct batch *b)
     /* A key may fill a request only while nobody else has something to put into it. */
     if (l->ordering == ORDERING_FINAL && l->sendable > 0 && limit > l->sendable)
         share = limit / l->sendable;
+    /* A mutant that the tests must catch: followers do not wait for their key's first record. */
+    if (FAULT("shipper-no-hold-back") != 0)
+        share = limit;
     while (b->n < limit && passed_over < l->n_active) {
         struct lane *lane = pop_active(l);
         bool is_sent;
@@ -561,6 +565,14 @@ landed(struct lanes *l, struct key *k)
         idle_append(l, k);
 }
 
+/* A mutant that the tests must catch: what is stored behind a failure counts, and the failed record
+   with what came before it is passed over. */
+static bool
+is_tail_lost(void)
+{
+    return FAULT("shipper-tail-lost") != 0;
+}
+
 enum lanes_verdict
 lanes_stored(struct lanes *l, const struct parcel *p, const struct sequence *number)
 {
@@ -578,7 +590,7 @@ lanes_stored(struct lanes *l, const struct parcel *p, const struct sequence *num
         landed(l, k);
         return LANES_REPEATS;
     }
-    CHECK(k->head == p->first);
+    CHECK(k->head == p->first || is_tail_lost());
     k->head = p->last->next_same_key;
     landed(l, k);
     return rises ? LANES_DONE : LANES_BREACH;
@@ -603,7 +615,7 @@ lanes_failed(struct lanes *l, const struct parcel *p, enum lanes_trouble trouble
         pause_lane(l, lane, trouble == LANES_THROTTLED ? THROTTLE_BASE_NS : FAILURE_BASE_NS,
                    now_ns);
     }
-    k->has_failed = true;
+    k->has_failed = !is_tail_lost();
     landed(l, k);
 }
 

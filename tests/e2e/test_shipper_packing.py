@@ -115,6 +115,41 @@ def test_final_ordering_ends_with_the_last_state():
         assert out_of_turn > 0, "no record was sent ahead: the setting does nothing"
 
 
+def break_order(k):
+    """One record in three fails, nothing is ambiguous: what is out of order then is the shipper's."""
+    k.control(rules=[{"action": "fail_records", "probability": 0.5, "mode": "random",
+                      "fraction": 0.3, "code": "InternalFailure"}], seed=SEED)
+
+
+@pytest.mark.parametrize("fault", [None, "shipper-no-hold-back:0:1"])
+def test_the_judge_notices_followers_that_do_not_wait(fault):
+    with Kinesisd(streams=f"{STREAM}:2", throttle=False) as k, \
+            Fed(k.endpoint, build=FAULT_BUILD) as fed:
+        break_order(k)
+        fed.feed(2000, 5).ship(**({"WEIR_FAULT": fault} if fault else {}))
+        wait_until(lambda: k.records(STREAM) >= 400, 30, "records")
+        k.control(clear=True)
+        fed.wait_drained()
+        assert bool(judge(k.client(), 2000, 5).out_of_order) == (fault is not None)
+
+
+@pytest.mark.parametrize("fault", [None, "shipper-tail-lost:0:1"])
+def test_the_judge_notices_a_tail_that_is_not_sent_again(fault):
+    with Kinesisd(streams=f"{STREAM}:2", throttle=False) as k, \
+            Fed(k.endpoint, build=FAULT_BUILD, weir={"Ordering": "final"}) as fed:
+        k.control(rules=[{"action": "fail_records", "mode": "indexes", "indexes": [0, 3, 7],
+                          "code": "InternalFailure", "count": 30}])
+        fed.feed(3000, 3).ship(**({"WEIR_FAULT": fault} if fault else {}))
+        if fault:
+            # Passed over for good: whatever else comes, the first of them is not in the stream.
+            wait_until(lambda: k.records(STREAM) >= 500, 30, "records")
+            fed.kill()
+        else:
+            fed.wait_drained()
+        there = {json.loads(d)["i"] for _, _, d in read_stream(k.client())}
+        assert (set(range(max(there))) - there != set()) == (fault is not None)
+
+
 def test_dead_letters():
     """Every thousandth record is over the stream's limit; policy dead-letter passes them over."""
     with Kinesisd(streams=f"{STREAM}:2", throttle=False) as k, \

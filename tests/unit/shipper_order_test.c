@@ -592,6 +592,76 @@ START_TEST(rows_of_one_key_go_together_when_asked)
 }
 END_TEST
 
+/* ---- every pattern of failures ---- */
+
+/* Sends what is ready; record i of the batch is stored when bit i of mask says so. */
+static void
+answer_by(const struct batch *b, uint32_t mask, uint64_t *number)
+{
+    size_t start;
+
+    lanes_answer(w.lanes);
+    for (size_t end = b->n; end > 0; end = start) {
+        start = end - 1;
+        while (start > 0 && b->parcels[start - 1].first->key == b->parcels[start].first->key)
+            start--;
+        for (size_t i = start; i < end; i++) {
+            struct sequence n = {{0, 0, ++*number}};
+
+            if ((mask >> i & 1) == 0)
+                lanes_failed(w.lanes, &b->parcels[i], LANES_FAILED, w.now_ns);
+            else if (lanes_stored(w.lanes, &b->parcels[i], &n) == LANES_DONE)
+                window_acknowledge(w.window, b->parcels[i].first);
+        }
+    }
+}
+
+/*
+ * n records of two keys in turn, ordering `final` (all go in one request) or `key` (two do): after
+ * every pattern, exactly what is not done goes again, in its order, and all is done in the end.
+ */
+static void
+one_pattern(const struct mode *mode, uint32_t n, uint32_t mask)
+{
+    struct unit *units[10];
+    struct batch b;
+    uint64_t number = 0;
+    uint64_t release = 0;
+
+    world_open_mode(1, mode);
+    shards_make(1);
+    for (uint32_t i = 0; i < n; i++)
+        units[i] = add(0, i % 2 == 0 ? "a" : "b", 10, i + 1);
+    for (int turns = 0; window_unacked(w.window) > 0; turns++) {
+        uint32_t due[2] = {0, 1}; /* per key, the first that is not acknowledged */
+
+        ck_assert_int_lt(turns, 20);
+        while (lanes_take(w.lanes, w.now_ns, 500, &b) == 0)
+            w.now_ns = lanes_next_resume(w.lanes);
+        for (uint32_t k = 0; k < 2; k++)
+            while (due[k] < n && units[due[k]]->is_acked)
+                due[k] += 2;
+        for (size_t i = 0; i < b.n; i++) {
+            uint32_t k = ((const char *)b.parcels[i].first->key_text)[0] == 'b';
+
+            ck_assert_ptr_eq(b.parcels[i].first, units[due[k]]);
+            due[k] += 2;
+        }
+        answer_by(&b, turns == 0 ? mask : UINT32_MAX, &number);
+    }
+    ck_assert(window_advance(w.window, 0, &release));
+    ck_assert_uint_eq(release, n);
+    world_close();
+}
+
+START_TEST(every_pattern_of_failures)
+{
+    for (uint32_t n = 1; n <= 10; n++)
+        for (uint32_t mask = 0; mask < 1U << n; mask++)
+            one_pattern(&modes[_i == 0 ? 0 : 4], n, mask);
+}
+END_TEST
+
 /* r1 is stored, r2 is not, r3 is: r2 and r3 go again, and only r1 is done. */
 START_TEST(final_ordering_sends_the_tail_again)
 {
@@ -786,6 +856,7 @@ main(void)
     tcase_add_test(t, a_throttled_lane_pauses_alone);
     tcase_add_test(t, lanes_take_turns);
     tcase_add_test(t, rows_of_one_key_go_together_when_asked);
+    tcase_add_loop_test(t, every_pattern_of_failures, 0, 2);
     tcase_add_test(t, final_ordering_sends_the_tail_again);
     tcase_add_test(t, final_ordering_leaves_room_for_others);
     tcase_add_test(t, packs_end_at_their_limits);
