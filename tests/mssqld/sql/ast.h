@@ -31,6 +31,8 @@ enum expr_kind {
     EXPR_ROW_NUMBER,
 };
 
+#define PHYSLOC "%%physloc%%" /* name of the column that tells a heap row's place */
+
 struct select;
 struct expr;
 
@@ -144,6 +146,8 @@ struct key_def {
     const char *name;
     bool primary;
     bool unique;
+    bool clustered; /* said so of an index */
+    bool columnstore;
     const char **columns;
     bool *descending;
     int n_columns;
@@ -190,6 +194,10 @@ enum stmt_kind {
     STMT_ROLLBACK,
     STMT_SAVE_TRAN,
     STMT_EXEC,
+    STMT_UPDATE_STATISTICS,  /* name, word: the statistics or NULL */
+    STMT_DBCC,               /* SHOW_STATISTICS: word table, word2 statistics */
+    STMT_PARTITION_FUNCTION, /* word, vars[0]: its type, exprs: boundaries, op: 'L' or 'R' */
+    STMT_PARTITION_SCHEME,   /* word, word2: the function */
     STMT_CREATE_LOGIN,
     STMT_ALTER_LOGIN, /* op: 'E' enable, 'D' disable, else a password */
     STMT_DROP_LOGIN,

@@ -48,6 +48,7 @@ struct rel {
     const char *schema; /* when no alias was given */
     struct rel_column *columns;
     int n_columns;
+    const char *place;              /* SQL of %%physloc%%; NULL when rows have none */
     const struct table *refused_of; /* the table whose columns may be refused */
 };
 

@@ -354,6 +354,63 @@ bind_special(struct binder *b, struct expr *x)
     return 0;
 }
 
+/* CHECKSUM(*): all columns that can be compared. */
+static int
+expand_checksum(struct binder *b, struct expr *x)
+{
+    x->star = false;
+    for (int i = 0; b->scope != NULL && i < b->scope->n_rels; i++)
+        for (int c = 0; c < b->scope->rels[i].n_columns; c++) {
+            const struct rel_column *column = &b->scope->rels[i].columns[c];
+            struct expr *e = arena_alloc(b->arena, sizeof *e);
+
+            if (type_is_lob(&column->type) || column->type.base >= SQL_HIERARCHYID ||
+                column->type.base == SQL_XML)
+                continue;
+            e->kind = EXPR_COLUMN;
+            e->name = column->name;
+            e->type = column->type;
+            e->sql = column->sql;
+            e->bound = true;
+            x->args = arena_push(b->arena, x->args, x->n_args, sizeof *x->args);
+            x->args[x->n_args++] = e;
+        }
+    x->type = type_make(SQL_INT);
+    return x->n_args > 0 ? 0
+                         : sqlerr_set(&b->s->error, 8184, 16, 1,
+                                      "Error in binarychecksum. There are no comparable columns in "
+                                      "the binarychecksum input.");
+}
+
+/* $PARTITION.f(x): the number of the partition a value belongs to. */
+static int
+bind_partition(struct binder *b, struct expr *x)
+{
+    int64_t id = partition_function(b->s, b->s->current, x->qualifier, &x->cast_to);
+
+    if (id < 0 || x->n_args != 1)
+        return sqlerr_set(&b->s->error, 208, 16, 1, "Invalid object name '%s'.", x->qualifier);
+    x->literal = (int)id;
+    x->type = type_make(SQL_INT);
+    return bind_expr(b, x->args[0]);
+}
+
+static void
+emit_partition(struct binder *b, struct sbuf *o, const struct expr *x)
+{
+    int d = b->s->current->id;
+
+    sbuf_fmt(o,
+             "(1 + (SELECT count(*) FROM d%d.sys_partition_values pv JOIN "
+             "d%d.sys_partition_functions pf ON pf.function_id = pv.function_id WHERE "
+             "pv.function_id = %d AND CASE pf.is_right WHEN 1 THEN pv.v <= ",
+             d, d, x->literal);
+    emit_as(b, o, x->args[0], &x->cast_to);
+    sbuf_add(o, " ELSE pv.v < ");
+    emit_as(b, o, x->args[0], &x->cast_to);
+    sbuf_add(o, " END))");
+}
+
 int
 bind_call(struct binder *b, struct expr *x)
 {
@@ -361,6 +418,11 @@ bind_call(struct binder *b, struct expr *x)
     int from = 0;
 
     b->s->error.line = x->line;
+    if (strcmp(x->name, "$partition") == 0)
+        return bind_partition(b, x);
+    if (x->star &&
+        (strcasecmp(x->name, "CHECKSUM") == 0 || strcasecmp(x->name, "BINARY_CHECKSUM") == 0))
+        return expand_checksum(b, x);
     if (call_is_aggregate(x) || is_special(x->name)) {
         for (int i = 0; i < x->n_args; i++)
             if (bind_expr(b, x->args[i]) != 0)
@@ -512,6 +574,10 @@ emit_call(struct binder *b, struct sbuf *o, const struct expr *x)
     const struct call *c = find_call(x->name);
     size_t start;
 
+    if (strcmp(x->name, "$partition") == 0) {
+        emit_partition(b, o, x);
+        return;
+    }
     if (call_is_aggregate(x)) {
         emit_aggregate(b, o, x);
         return;

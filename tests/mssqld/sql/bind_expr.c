@@ -55,6 +55,11 @@ bind_column(struct binder *b, struct expr *x)
                 continue;
             if (x->schema != NULL && r->schema != NULL && strcasecmp(r->schema, x->schema) != 0)
                 continue;
+            if (r->place != NULL && strcmp(x->name, PHYSLOC) == 0) {
+                x->type = type_sized(SQL_BINARY, 8);
+                x->sql = r->place;
+                return 0;
+            }
             for (int c = 0; c < r->n_columns; c++) {
                 if (strcasecmp(r->columns[c].name, x->name) != 0)
                     continue;

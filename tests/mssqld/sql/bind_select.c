@@ -24,6 +24,8 @@ rel_of_table(struct binder *b, struct table *t, const char *alias, const char *s
     *out = (struct rel){.name = alias != NULL ? alias : t->name,
                         .schema = alias != NULL ? NULL : t->schema,
                         .n_columns = t->n_columns};
+    if (!t->without_rowid)
+        out->place = arena_printf(b->arena, "ms_physloc(%s.rowid)", sql_alias);
     out->columns = arena_alloc(b->arena, (size_t)(t->n_columns + 1) * sizeof *out->columns);
     for (int i = 0; i < t->n_columns; i++) {
         out->columns[i].name = t->columns[i].name;

@@ -18,7 +18,8 @@ static const char *const TABLES[] = {
     "default_text TEXT, default_name TEXT, computed_text TEXT, sparse INT, rowguid INT, "
     "user_type TEXT, PRIMARY KEY(object_id, column_id)) WITHOUT ROWID",
     "CREATE TABLE d%d.sys_indexes (object_id INT, index_id INT, name TEXT COLLATE MSCI, "
-    "is_primary INT, is_unique INT, is_constraint INT, PRIMARY KEY(object_id, index_id)) "
+    "is_primary INT, is_unique INT, is_constraint INT, kind INT, PRIMARY KEY(object_id, "
+    "index_id)) "
     "WITHOUT ROWID",
     "CREATE TABLE d%d.sys_index_columns (object_id INT, index_id INT, ordinal INT, column_id INT, "
     "descending INT, PRIMARY KEY(object_id, index_id, ordinal)) WITHOUT ROWID",
@@ -29,6 +30,18 @@ static const char *const TABLES[] = {
     "CREATE TABLE d%d.sys_permissions (class TEXT, major_id INT, grantee_id INT, "
     "permission TEXT COLLATE MSCI, state TEXT, "
     "PRIMARY KEY(class, major_id, grantee_id, permission)) WITHOUT ROWID",
+    "CREATE TABLE d%d.sys_histograms (object_id INT, stats_id INT, step INT, high, range_rows INT, "
+    "equal_rows INT, distinct_rows INT, PRIMARY KEY(object_id, stats_id, step)) WITHOUT ROWID",
+    "CREATE TABLE d%d.sys_stats_state (object_id INT, stats_id INT, updated INT, n_rows INT, "
+    "PRIMARY KEY(object_id, stats_id)) WITHOUT ROWID",
+    "CREATE TABLE d%d.sys_partition_functions (function_id INTEGER PRIMARY KEY, name TEXT COLLATE "
+    "MSCI UNIQUE, type INT, is_right INT)",
+    "CREATE TABLE d%d.sys_partition_values (function_id INT, boundary_id INT, v, box, PRIMARY "
+    "KEY(function_id, boundary_id)) WITHOUT ROWID",
+    "CREATE TABLE d%d.sys_partition_schemes (data_space_id INTEGER PRIMARY KEY, name TEXT COLLATE "
+    "MSCI UNIQUE, function_id INT)",
+    "CREATE TABLE d%d.sys_partitioned (object_id INTEGER PRIMARY KEY, data_space_id INT, column_id "
+    "INT)",
     "CREATE TABLE d%d.sys_pending (lsn BLOB PRIMARY KEY, begin_time INT, end_time INT, "
     "tran_id BLOB, begin_lsn BLOB) WITHOUT ROWID",
     "CREATE TABLE d%d.sys_pending_actions (lsn BLOB, sql TEXT)",

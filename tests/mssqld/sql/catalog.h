@@ -88,6 +88,10 @@ int catalog_schema_id(struct session *s, struct database *d, const char *schema)
 int catalog_create(struct session *s, struct database *d);
 int64_t catalog_next_id(struct session *s, struct database *d);
 
+/* Id and type of a partition function (partition.c); -1 when there is none. */
+int64_t partition_function(struct session *s, const struct database *d, const char *name,
+                           struct sql_type *type);
+
 /* SQLite text of "d5.t77". */
 const char *catalog_sql_name(const struct table *t, struct arena *a);
 

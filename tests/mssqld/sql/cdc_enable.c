@@ -237,6 +237,26 @@ enlist(struct session *s, const struct proc_call *call, const struct name *ct_na
     return make_function(s, ct, instance);
 }
 
+/* Error 35353: a clustered columnstore index keeps no rows to capture. */
+static int
+check_storage(struct session *s, const struct table *t)
+{
+    sqlite3_stmt *q = session_prepare(
+        s, arena_printf(&s->exec_arena,
+                        "SELECT name FROM d%d.sys_indexes WHERE object_id = %d AND kind = 5",
+                        t->db->id, t->object_id));
+    int rc = q == NULL ? -1 : 0;
+
+    if (rc == 0 && sqlite3_step(q) == SQLITE_ROW)
+        rc = sqlerr_set(&s->error, 35353, 16, 1,
+                        "Change Data Capture cannot be enabled on a table with a clustered "
+                        "columnstore index. Consider dropping clustered columnstore index '%s' on "
+                        "table '%s'.",
+                        (const char *)sqlite3_column_text(q, 0), t->name);
+    (void)sqlite3_finalize(q);
+    return rc;
+}
+
 static int
 enable_checked(struct session *s, const struct proc_call *call, struct table *t,
                const char *instance)
@@ -250,7 +270,7 @@ enable_checked(struct session *s, const struct proc_call *call, struct table *t,
     int source = t->object_id;
     struct table *ct;
 
-    if (choose_columns(s, t, list, chosen) != 0 ||
+    if (check_storage(s, t) != 0 || choose_columns(s, t, list, chosen) != 0 ||
         check_choice(s, t, key, index, net, chosen) != 0 ||
         make_role(s, proc_text(s, call, "@role_name", 4, NULL)) != 0 ||
         cdc_run(s, change_table_sql(s, t, instance, chosen)) != 0)

@@ -6,6 +6,7 @@
 #include "tests/mssqld/sql/ddl_parts.h"
 #include "tests/mssqld/sql/parse.h"
 #include "tests/mssqld/sql/security.h"
+#include "tests/mssqld/sql/stats.h"
 
 /* Binds up to four texts and runs; for catalog rows whose names need no quoting then. */
 static int
@@ -211,7 +212,7 @@ ddl_new_key(struct session *s, struct database *d, int64_t object_id, const char
     int index_id =
         (int)session_int(s, 0, "SELECT count(*) FROM d%d.sys_indexes WHERE object_id = %lld", d->id,
                          (long long)object_id) +
-        (k->primary ? 1 : 2);
+        (k->primary || k->clustered ? 1 : 2);
     const char *name = k->name;
     struct sbuf sql = {0};
     int rc;
@@ -226,9 +227,12 @@ ddl_new_key(struct session *s, struct database *d, int64_t object_id, const char
                             (unsigned)object_id, (unsigned)index_id * 2654435761U);
     rc = catalog_row(s, name, NULL, NULL,
                      arena_printf(&s->exec_arena,
-                                  "INSERT INTO d%d.sys_indexes VALUES (%lld,%d,?1,%d,%d,%d)", d->id,
-                                  (long long)object_id, index_id, k->primary,
-                                  k->primary || k->unique, constraint));
+                                  "INSERT INTO d%d.sys_indexes VALUES (%lld,%d,?1,%d,%d,%d,%d)",
+                                  d->id, (long long)object_id, index_id, k->primary,
+                                  k->primary || k->unique, constraint,
+                                  k->columnstore  ? (k->clustered ? 5 : 6)
+                                  : index_id == 1 ? 1
+                                                  : 2));
     sbuf_fmt(&sql, "CREATE %sINDEX d%d.i%lld_%d ON t%lld(",
              k->primary || k->unique ? "UNIQUE " : "", d->id, (long long)object_id, index_id,
              (long long)object_id);
@@ -238,7 +242,7 @@ ddl_new_key(struct session *s, struct database *d, int64_t object_id, const char
                           (long long)object_id, index_id, i + 1, column_ids[i], k->descending[i]);
     }
     sbuf_add(&sql, ")");
-    if (rc == 0 && sqlite_index) {
+    if (rc == 0 && sqlite_index && !k->columnstore) {
         rc = session_sql(s, sql.data);
         if (rc != 0 && strstr(s->error.text, "UNIQUE") != NULL)
             (void)sqlerr_set(&s->error, 1505, 16, 1,
@@ -318,6 +322,8 @@ create_table(struct session *s, struct stmt *x)
         (void)key_ids(s, x, &x->keys[i], ids);
         rc = ddl_new_key(s, d, id, x->name.object, &x->keys[i], ids, true, !norowid);
     }
+    if (rc == 0 && x->word != NULL)
+        rc = partition_table(s, d, id, x->word, x->word2);
     sbuf_free(&sql);
     ddl_changed(s);
     return rc;
@@ -355,15 +361,19 @@ drop_object(struct session *s, const struct name *name, char type, bool if_exist
     for (int i = 0; i < t->n_instances; i++)
         if (cdc_drop_instance(s, t->db, t->instances[i].object_id) != 0)
             return -1;
-    rc = session_sqlf(s,
-                      "DELETE FROM d%d.sys_objects WHERE object_id = %d; DELETE FROM "
-                      "d%d.sys_columns WHERE object_id = %d; DELETE FROM d%d.sys_indexes WHERE "
-                      "object_id = %d; DELETE FROM d%d.sys_index_columns WHERE object_id = %d; "
-                      "DELETE FROM d%d.sys_permissions WHERE class = 'OBJECT' AND major_id = %d; "
-                      "DELETE FROM d%d.sys_meta WHERE k IN ('identity:%d', 'columns:%d')",
-                      t->db->id, t->object_id, t->db->id, t->object_id, t->db->id, t->object_id,
-                      t->db->id, t->object_id, t->db->id, t->object_id, t->db->id, t->object_id,
-                      t->object_id);
+    rc = session_sqlf(
+        s,
+        "DELETE FROM d%d.sys_objects WHERE object_id = %d; DELETE FROM "
+        "d%d.sys_columns WHERE object_id = %d; DELETE FROM d%d.sys_indexes WHERE "
+        "object_id = %d; DELETE FROM d%d.sys_index_columns WHERE object_id = %d; "
+        "DELETE FROM d%d.sys_permissions WHERE (class = 'OBJECT' OR class LIKE "
+        "'COLUMN:%%') AND major_id = %d; DELETE FROM d%d.sys_histograms WHERE "
+        "object_id = %d; DELETE FROM d%d.sys_stats_state WHERE object_id = %d; DELETE "
+        "FROM d%d.sys_partitioned WHERE object_id = %d; "
+        "DELETE FROM d%d.sys_meta WHERE k IN ('identity:%d', 'columns:%d')",
+        t->db->id, t->object_id, t->db->id, t->object_id, t->db->id, t->object_id, t->db->id,
+        t->object_id, t->db->id, t->object_id, t->db->id, t->object_id, t->db->id, t->object_id,
+        t->db->id, t->object_id, t->db->id, t->object_id, t->object_id);
     if (rc == 0 && type == 'U') {
         /* Prepared statements on the table would keep it. */
         int db = t->db->id;
@@ -494,8 +504,9 @@ outside_transaction(struct session *s, const char *what)
 }
 
 static int
-ddl_one(struct session *s, struct stmt *x)
+ddl_one(struct run *r, struct stmt *x)
 {
+    struct session *s = r->s;
     int rc = 0;
 
     switch ((int)x->kind) {
@@ -540,6 +551,14 @@ ddl_one(struct session *s, struct stmt *x)
         ddl_changed(s);
         return rc;
     }
+    case STMT_UPDATE_STATISTICS:
+        return stats_update(s, &x->name, x->word);
+    case STMT_DBCC:
+        return stats_show(s, x->word, x->word2);
+    case STMT_PARTITION_FUNCTION:
+        return partition_create_function(r, x);
+    case STMT_PARTITION_SCHEME:
+        return partition_create_scheme(s, x);
     case STMT_CREATE_PROC:
         return create_procedure(s, x);
     case STMT_CREATE_LOGIN:
@@ -582,7 +601,7 @@ ddl_run(struct run *r, struct stmt *x)
     /* All steps in one transaction: the engine's own statements among them must not end it. */
     if (own)
         (void)tx_begin(s, NULL);
-    if (ddl_one(s, x) == 0)
+    if (ddl_one(r, x) == 0)
         return own ? tx_commit(s) : tx_end_statement(s, true);
     e = s->error;
     if (own && s->trancount > 0)

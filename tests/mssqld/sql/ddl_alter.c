@@ -145,6 +145,12 @@ ddl_drop_key(struct session *s, struct table *t, const char *name, bool if_exist
                             t->db->id, t->object_id, t->keys[i].index_id, t->db->id, t->object_id,
                             t->keys[i].index_id, t->db->id, t->object_id, t->keys[i].index_id);
     }
+    if (session_int(s, 0,
+                    "SELECT count(*) FROM d%d.sys_indexes WHERE object_id = %d AND kind = 5 AND "
+                    "name = '%s'",
+                    t->db->id, t->object_id, name) > 0) /* has no columns: is no key */
+        return session_sqlf(s, "DELETE FROM d%d.sys_indexes WHERE object_id = %d AND kind = 5",
+                            t->db->id, t->object_id);
     if (if_exists ||
         session_int(s, 0,
                     "SELECT count(*) FROM d%d.sys_columns WHERE object_id = %d AND default_name = "

@@ -23,4 +23,10 @@ int ddl_alter_drop(struct session *s, struct stmt *x);
 int ddl_alter_column(struct session *s, struct stmt *x);
 int ddl_drop_key(struct session *s, struct table *t, const char *name, bool if_exists);
 
+/* partition.c: functions and schemes; a table's place on a scheme. */
+int partition_create_function(struct run *r, struct stmt *x);
+int partition_create_scheme(struct session *s, const struct stmt *x);
+int partition_table(struct session *s, struct database *d, int64_t object_id, const char *scheme,
+                    const char *column);
+
 #endif

@@ -452,11 +452,51 @@ META(fn_collation)
         func_string(c, collation_name(sqlite3_value_blob(v[0]), buf, sizeof buf));
 }
 
+/* Rows of a table, or of one of its partitions. */
 META(fn_row_count)
 {
+    struct session *s = func_session(c);
+    int d = sqlite3_value_int(v[0]);
+    int id = sqlite3_value_int(v[1]);
+    int64_t function = n < 3 ? 0
+                             : session_int(s, 0,
+                                           "SELECT s.function_id FROM d%d.sys_partitioned x JOIN "
+                                           "d%d.sys_partition_schemes s ON s.data_space_id = "
+                                           "x.data_space_id WHERE x.object_id = %d",
+                                           d, d, id);
+    int64_t rows;
+
+    if (function == 0)
+        rows = session_int(s, 0, "SELECT count(*) FROM d%d.t%d", d, id);
+    else
+        rows = session_int(
+            s, 0,
+            "SELECT count(*) FROM d%d.t%d WHERE 1 + (SELECT count(*) FROM d%d.sys_partition_values "
+            "v JOIN d%d.sys_partition_functions f ON f.function_id = v.function_id WHERE "
+            "v.function_id = %lld AND CASE f.is_right WHEN 1 THEN v.v <= c%lld ELSE v.v < c%lld "
+            "END) = %d",
+            d, id, d, d, (long long)function,
+            (long long)session_int(
+                s, 0, "SELECT column_id FROM d%d.sys_partitioned WHERE object_id = %d", d, id),
+            (long long)session_int(
+                s, 0, "SELECT column_id FROM d%d.sys_partitioned WHERE object_id = %d", d, id),
+            sqlite3_value_int(v[2]));
+    sqlite3_result_int64(c, rows);
+}
+
+/* %%physloc%%: page, file and slot, each little-endian; 64 rows stand on a page. */
+META(fn_physloc)
+{
+    uint64_t row = (uint64_t)sqlite3_value_int64(v[0]);
+    uint64_t page = 256 + row / 64;
+    uint8_t out[8] = {0};
+
     (void)n;
-    sqlite3_result_int64(c, session_int(func_session(c), 0, "SELECT count(*) FROM d%d.t%d",
-                                        sqlite3_value_int(v[0]), sqlite3_value_int(v[1])));
+    for (int i = 0; i < 4; i++)
+        out[i] = (uint8_t)(page >> (8 * i));
+    out[4] = 1;
+    out[6] = (uint8_t)(row % 64);
+    sqlite3_result_blob(c, out, sizeof out, SQLITE_TRANSIENT);
 }
 
 void
@@ -490,7 +530,8 @@ func_register_meta(struct session *s)
         {"ms_has_dbaccess", 1, true, fn_has_dbaccess},
         {"ms_type_info", 2, true, fn_type_info},
         {"ms_collation", 1, true, fn_collation},
-        {"ms_row_count", 2, true, fn_row_count},
+        {"ms_row_count", -1, true, fn_row_count},
+        {"ms_physloc", 1, false, fn_physloc},
     };
 
     func_add(s, LIST, sizeof LIST / sizeof LIST[0]);

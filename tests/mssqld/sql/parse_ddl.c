@@ -50,9 +50,12 @@ skip_group(struct parser *p)
     return 0;
 }
 
-/* WITH (...), ON filegroup: storage options mean nothing here. */
+/*
+ * WITH (...), ON filegroup: storage options mean nothing here, but for ON scheme(column), noted in
+ * s when it is a table's.
+ */
 static int
-skip_storage(struct parser *p)
+storage(struct parser *p, struct stmt *s)
 {
     for (;;) {
         if (at_word(p, "WITH") && p->t[1].kind == TOKEN_OP && p->t[1].op == '(') {
@@ -60,12 +63,29 @@ skip_storage(struct parser *p)
             if (skip_group(p) != 0)
                 return -1;
         } else if (accept_word(p, "ON") || accept_word(p, "TEXTIMAGE_ON")) {
-            if (parse_identifier(p) == NULL)
+            const char *scheme = parse_identifier(p);
+            const char *column;
+
+            if (scheme == NULL)
                 return -1;
+            if (!accept_op(p, '('))
+                continue;
+            if ((column = parse_identifier(p)) == NULL || expect_op(p, ')') != 0)
+                return -1;
+            if (s != NULL) {
+                s->word = scheme;
+                s->word2 = column;
+            }
         } else {
             return 0;
         }
     }
+}
+
+static int
+skip_storage(struct parser *p)
+{
+    return storage(p, NULL);
 }
 
 static int
@@ -246,19 +266,20 @@ create_table(struct parser *p)
     struct stmt *s = new_stmt(p, STMT_CREATE_TABLE);
 
     if (parse_name(p, &s->name) != 0 || expect_op(p, '(') != 0 || table_elements(p, s) != 0 ||
-        expect_op(p, ')') != 0 || skip_storage(p) != 0)
+        expect_op(p, ')') != 0 || storage(p, s) != 0)
         return NULL;
     return s;
 }
 
 static struct stmt *
-create_index(struct parser *p, bool unique)
+create_index(struct parser *p, bool unique, bool clustered, bool columnstore)
 {
     struct stmt *s = new_stmt(p, STMT_CREATE_INDEX);
-    struct key_def key = {.unique = unique};
+    struct key_def key = {.unique = unique, .clustered = clustered, .columnstore = columnstore};
 
     if ((key.name = parse_identifier(p)) == NULL || expect_word(p, "ON") != 0 ||
-        parse_name(p, &s->name) != 0 || key_columns(p, &key) != 0)
+        parse_name(p, &s->name) != 0 ||
+        ((!columnstore || at_op(p, '(')) && key_columns(p, &key) != 0))
         return NULL;
     if (accept_word(p, "INCLUDE") && skip_group(p) != 0)
         return NULL;
@@ -335,11 +356,47 @@ principal(struct parser *p, enum stmt_kind kind)
     return s;
 }
 
+/* name (type) AS RANGE [LEFT|RIGHT] FOR VALUES (...) */
+static struct stmt *
+create_partition_function(struct parser *p)
+{
+    struct stmt *s = new_stmt(p, STMT_PARTITION_FUNCTION);
+
+    s->vars = arena_alloc(p->arena, sizeof *s->vars);
+    if ((s->word = parse_identifier(p)) == NULL || expect_op(p, '(') != 0 ||
+        parse_type(p, &s->vars[0].type) != 0 || expect_op(p, ')') != 0 ||
+        expect_word(p, "AS") != 0 || expect_word(p, "RANGE") != 0)
+        return NULL;
+    s->op = accept_word(p, "RIGHT") ? 'R' : 'L';
+    if (s->op == 'L')
+        (void)accept_word(p, "LEFT");
+    if (expect_word(p, "FOR") != 0 || expect_word(p, "VALUES") != 0 || expect_op(p, '(') != 0 ||
+        (!at_op(p, ')') && parse_expr_list(p, &s->exprs, &s->n_exprs) != 0))
+        return NULL;
+    return expect_op(p, ')') == 0 ? s : NULL;
+}
+
+/* name AS PARTITION function [ALL] TO (filegroups) */
+static struct stmt *
+create_partition_scheme(struct parser *p)
+{
+    struct stmt *s = new_stmt(p, STMT_PARTITION_SCHEME);
+
+    if (expect_word(p, "SCHEME") != 0 || (s->word = parse_identifier(p)) == NULL ||
+        expect_word(p, "AS") != 0 || expect_word(p, "PARTITION") != 0 ||
+        (s->word2 = parse_identifier(p)) == NULL)
+        return NULL;
+    (void)accept_word(p, "ALL");
+    return expect_word(p, "TO") == 0 && skip_group(p) == 0 ? s : NULL;
+}
+
 struct stmt *
 parse_create(struct parser *p)
 {
     struct stmt *s;
     bool unique;
+    bool clustered;
+    bool columnstore;
 
     p->t++;
     if (accept_word(p, "OR"))
@@ -368,10 +425,16 @@ parse_create(struct parser *p)
         return principal(p, STMT_CREATE_USER);
     if (accept_word(p, "ROLE"))
         return principal(p, STMT_CREATE_ROLE);
+    if (accept_word(p, "PARTITION"))
+        return accept_word(p, "FUNCTION") ? create_partition_function(p)
+                                          : create_partition_scheme(p);
     unique = accept_word(p, "UNIQUE");
-    (void)(accept_word(p, "CLUSTERED") || accept_word(p, "NONCLUSTERED"));
+    clustered = accept_word(p, "CLUSTERED");
+    if (!clustered)
+        (void)accept_word(p, "NONCLUSTERED");
+    columnstore = accept_word(p, "COLUMNSTORE");
     if (accept_word(p, "INDEX"))
-        return create_index(p, unique);
+        return create_index(p, unique, clustered, columnstore);
     (void)syntax_error(p);
     return NULL;
 }

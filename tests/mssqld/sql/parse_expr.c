@@ -203,6 +203,25 @@ parse_primary(struct parser *p)
         x->name = p->t++->text;
         return x;
     }
+    if (at_op(p, '%') && p->t[1].kind == TOKEN_OP && p->t[1].op == '%') { /* %%physloc%% */
+        p->t += 2;
+        x = new_expr(p, EXPR_COLUMN);
+        if ((x->name = parse_identifier(p)) == NULL || strcasecmp(x->name, "physloc") != 0) {
+            (void)syntax_error(p);
+            return NULL;
+        }
+        x->name = PHYSLOC;
+        return expect_op(p, '%') == 0 && expect_op(p, '%') == 0 ? x : NULL;
+    }
+    if (at_op(p, '$') && p->t[1].kind == TOKEN_WORD && strcasecmp(p->t[1].text, "PARTITION") == 0) {
+        p->t += 2;
+        x = new_expr(p, EXPR_CALL);
+        x->name = "$partition";
+        if (expect_op(p, '.') != 0 || (x->qualifier = parse_identifier(p)) == NULL ||
+            expect_op(p, '(') != 0 || parse_expr_list(p, &x->args, &x->n_args) != 0)
+            return NULL;
+        return expect_op(p, ')') == 0 ? x : NULL;
+    }
     if (accept_word(p, "NULL"))
         return new_expr(p, EXPR_NULL);
     if (accept_word(p, "DEFAULT"))

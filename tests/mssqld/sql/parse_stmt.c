@@ -392,6 +392,46 @@ with_expr(struct parser *p, enum stmt_kind kind, bool optional)
     return (s->expr = parse_expr(p)) != NULL ? s : NULL;
 }
 
+/* UPDATE STATISTICS t [name | (name)] [WITH ...] */
+static struct stmt *
+parse_statistics(struct parser *p)
+{
+    struct stmt *s = new_stmt(p, STMT_UPDATE_STATISTICS);
+
+    p->t += 2;
+    if (parse_name(p, &s->name) != 0)
+        return NULL;
+    if (accept_op(p, '(')) {
+        if ((s->word = parse_identifier(p)) == NULL || expect_op(p, ')') != 0)
+            return NULL;
+    } else if (!statement_ends(p) && (s->word = parse_identifier(p)) == NULL) {
+        return NULL;
+    }
+    if (accept_word(p, "WITH"))
+        while (p->t->kind != TOKEN_END && !at_op(p, ';'))
+            p->t++;
+    return s;
+}
+
+/* DBCC SHOW_STATISTICS ('t', 'name') WITH HISTOGRAM */
+static struct stmt *
+parse_dbcc(struct parser *p)
+{
+    struct stmt *s = new_stmt(p, STMT_DBCC);
+
+    p->t++;
+    if (expect_word(p, "SHOW_STATISTICS") != 0 || expect_op(p, '(') != 0)
+        return NULL;
+    s->word = p->t->kind == TOKEN_LITERAL ? p->t++->text : parse_identifier(p);
+    if (s->word == NULL || expect_op(p, ',') != 0)
+        return NULL;
+    s->word2 = p->t->kind == TOKEN_LITERAL ? p->t++->text : parse_identifier(p);
+    if (s->word2 == NULL || expect_op(p, ')') != 0 || expect_word(p, "WITH") != 0 ||
+        expect_word(p, "HISTOGRAM") != 0)
+        return NULL;
+    return s;
+}
+
 static struct stmt *
 parse_word_statement(struct parser *p)
 {
@@ -424,6 +464,8 @@ parse_word_statement(struct parser *p)
     }
     if (at_word(p, "GRANT") || at_word(p, "DENY") || at_word(p, "REVOKE"))
         return parse_grant(p, p->t->text[0] & ~0x20);
+    if (at_word(p, "DBCC"))
+        return parse_dbcc(p);
     if (at_word(p, "CREATE"))
         return parse_create(p);
     if (at_word(p, "ALTER"))
@@ -456,6 +498,9 @@ parse_statement(struct parser *p)
         s = parse_query(p);
     else if (at_word(p, "INSERT"))
         s = parse_insert(p);
+    else if (at_word(p, "UPDATE") && p->t[1].kind == TOKEN_WORD &&
+             strcasecmp(p->t[1].text, "STATISTICS") == 0)
+        s = parse_statistics(p);
     else if (at_word(p, "UPDATE"))
         s = parse_update(p);
     else if (at_word(p, "DELETE"))

@@ -73,37 +73,12 @@ static const struct sysview VIEWS[] = {
      "m!,precision t!,scale t!,collation_name s,is_nullable b,is_user_defined b!,is_assembly_type "
      "b!,is_table_type b!",
      "SELECT name, sid, uid, 4, NULL, len, prec, sc, coll, 1, 0, asm, 0 FROM (%TYPES%)"},
-    {"sys", "indexes",
-     "object_id i!,name s,index_id i!,type t!,type_desc n,is_unique b,data_space_id "
-     "i,ignore_dup_key b,is_primary_key b,is_unique_constraint b,fill_factor t!,is_disabled "
-     "b,has_filter b,filter_definition S",
-     "SELECT object_id, name, index_id, CASE index_id WHEN 1 THEN 1 ELSE 2 END, CASE index_id WHEN "
-     "1 THEN 'CLUSTERED' ELSE 'NONCLUSTERED' END, is_unique, 1, 0, is_primary, is_constraint AND "
-     "NOT is_primary, 0, 0, 0, NULL FROM D.sys_indexes UNION ALL SELECT object_id, NULL, 0, 0, "
-     "'HEAP', 0, 1, 0, 0, 0, 0, 0, 0, NULL FROM D.sys_objects o WHERE type = 'U' AND NOT EXISTS "
-     "(SELECT 1 FROM D.sys_indexes i WHERE i.object_id = o.object_id AND index_id = 1)"},
-    {"sys", "index_columns",
-     "object_id i!,index_id i!,index_column_id i!,column_id i!,key_ordinal t!,partition_ordinal "
-     "t!,is_descending_key b,is_included_column b",
-     "SELECT object_id, index_id, ordinal, column_id, ordinal, 0, descending, 0 FROM "
-     "D.sys_index_columns"},
     {"sys", "key_constraints",
      "name s!,object_id i!,schema_id i!,parent_object_id i!,type c,type_desc n,unique_index_id i",
      "SELECT i.name, i.object_id + i.index_id, o.schema_id, i.object_id, CASE is_primary WHEN 1 "
      "THEN 'PK' ELSE 'UQ' END, CASE is_primary WHEN 1 THEN 'PRIMARY_KEY_CONSTRAINT' ELSE "
      "'UNIQUE_CONSTRAINT' END, i.index_id FROM D.sys_indexes i JOIN D.sys_objects o ON o.object_id "
      "= i.object_id WHERE is_constraint"},
-    {"sys", "partitions",
-     "partition_id I!,object_id i!,index_id i!,partition_number i!,hobt_id I!,rows I",
-     "SELECT object_id, object_id, CASE WHEN EXISTS (SELECT 1 FROM D.sys_indexes i WHERE "
-     "i.object_id = o.object_id AND index_id = 1) THEN 1 ELSE 0 END, 1, object_id, "
-     "ms_row_count(%ID%, object_id) FROM D.sys_objects o WHERE type = 'U'"},
-    {"sys", "dm_db_partition_stats",
-     "partition_id I!,object_id i!,index_id i!,partition_number i!,used_page_count "
-     "I!,reserved_page_count I!,row_count I!",
-     "SELECT object_id, object_id, CASE WHEN EXISTS (SELECT 1 FROM D.sys_indexes i WHERE "
-     "i.object_id = o.object_id AND index_id = 1) THEN 1 ELSE 0 END, 1, 1, 1, "
-     "ms_row_count(%ID%, object_id) FROM D.sys_objects o WHERE type = 'U'"},
     {"sys", "database_principals",
      "name s!,principal_id i!,type c,type_desc n,default_schema_name s,sid v,is_fixed_role b!",
      "SELECT name, principal_id, type || ' ', CASE type WHEN 'R' THEN 'DATABASE_ROLE' ELSE "
@@ -183,6 +158,8 @@ type_of_letter(char c)
         return type_decimal(25, 0);
     case 'V':
         return type_make(SQL_VARIANT);
+    case 'r':
+        return type_make(SQL_REAL);
     default:
         return type_make(SQL_INT);
     }
@@ -292,12 +269,15 @@ emit_view(struct binder *b, const struct sysview *v, struct database *d, const s
 static const struct sysview *
 find_view(const char *schema, const char *name)
 {
+    static const struct sysview *const MORE[] = {SYSVIEWS_JOBS, SYSVIEWS_STORAGE};
+
     for (size_t i = 0; i < sizeof VIEWS / sizeof VIEWS[0]; i++)
         if (strcasecmp(VIEWS[i].schema, schema) == 0 && strcasecmp(VIEWS[i].name, name) == 0)
             return &VIEWS[i];
-    for (const struct sysview *v = SYSVIEWS_JOBS; v->schema != NULL; v++)
-        if (strcasecmp(v->schema, schema) == 0 && strcasecmp(v->name, name) == 0)
-            return v;
+    for (size_t k = 0; k < sizeof MORE / sizeof MORE[0]; k++)
+        for (const struct sysview *v = MORE[k]; v->schema != NULL; v++)
+            if (strcasecmp(v->schema, schema) == 0 && strcasecmp(v->name, name) == 0)
+                return v;
     return NULL;
 }
 

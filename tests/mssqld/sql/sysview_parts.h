@@ -8,7 +8,7 @@
  * A view: its columns with a letter for the type, and the SQLite query behind it, in which "D."
  * stands for the database's schema.  Letters: i int, I bigint, m smallint, t tinyint, b bit,
  * s sysname, n nvarchar(60), S nvarchar(4000), c char(2), d datetime, l binary(10), u
- * uniqueidentifier, v varbinary(max), N numeric(25,0), V sql_variant.  Upper-case letter in
+ * uniqueidentifier, v varbinary(max), N numeric(25,0), V sql_variant, r real.  Upper-case letter in
  * front of a name part is never used; '!' marks NOT NULL.
  */
 struct sysview {
@@ -18,6 +18,7 @@ struct sysview {
     const char *sql;
 };
 
-extern const struct sysview SYSVIEWS_JOBS[]; /* capture job, Agent: ended by a NULL schema */
+extern const struct sysview SYSVIEWS_JOBS[];    /* capture job, Agent: ended by a NULL schema */
+extern const struct sysview SYSVIEWS_STORAGE[]; /* indexes, partitions, statistics */
 
 #endif
