@@ -71,6 +71,7 @@ struct capture {
     struct start_bound start; /* where a first start begins */
     struct stop_bound stop;   /* where the task ends; STOP_NONE once it was told to go on */
     bool stop_reached;        /* everything up to the stop was given */
+    int64_t requests_due_ns;  /* next look at what operators ask for */
     struct member **members;
     size_t n_members;
     struct table_def **catalogue; /* newest versions, owned; once is_catalogue_read */
@@ -164,6 +165,9 @@ int start_begin(struct capture *c, struct err *e);
 
 /* At the start of the process: carries out what was asked for, but for what needs the source. */
 int requests_first(struct capture *c, struct err *e);
+
+/* Between two rounds of the log, looking once a second: tables to be loaded anew. */
+int requests_now(struct capture *c, struct err *e);
 
 /* ---- stop.c ---- */
 

@@ -174,7 +174,7 @@ follow_run(struct capture *c, struct err *e)
             return stop_end(c, e);
         stage_backoff_reset(&c->backoff);
         stats_set(c->stage->stats, STAT_LAG_NS, status.lag_ns > 0 ? (uint64_t)status.lag_ns : 0);
-        if (output_beat(c->output, e) != 0 || health_tick(c, e) != 0)
+        if (output_beat(c->output, e) != 0 || health_tick(c, e) != 0 || requests_now(c, e) != 0)
             return -1;
         /* Nothing came, so nothing behind it is half given. */
         if (!status.more && position_compare(&from, output_position(c->output)) == 0)

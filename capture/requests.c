@@ -223,6 +223,11 @@ carry_out_first(struct capture *c, const struct request *r, struct err *e)
         return request_done(c->task, r, e);
     case REQUEST_RELOAD_TABLES: /* once the source is connected */
     default:
+        if (c->task->migration_type != MIGRATION_FULL_LOAD_AND_CDC)
+            return request_refuse(c->task, r,
+                                  "a table is loaded anew beside its changes by tasks of "
+                                  "MigrationType full-load-and-cdc only",
+                                  e);
         return 0;
     }
 }
@@ -237,6 +242,71 @@ requests_first(struct capture *c, struct err *e)
     while ((rc = request_next(c->task, after, &r, e)) == 1) {
         (void)snprintf(after, sizeof(after), "%s", r.id);
         rc = carry_out_first(c, &r, e);
+        request_free(&r);
+        if (rc != 0)
+            return -1;
+    }
+    return rc;
+}
+
+/* ---- while the log is followed ---- */
+
+/* Asks for each table; the first one that cannot be loaded is what is told. */
+static int
+reload_tables(struct capture *c, const struct request *r, struct err *e)
+{
+    char why[ERR_TEXT_MAX] = "";
+
+    for (size_t i = 0; i < r->n_tables; i++) {
+        const struct request_table *t = &r->tables[i];
+
+        if (load_request(c, t->schema, t->name, e) == 0) {
+            log_info("table-reload-asked", "request=%s table=%s.%s", r->id, t->schema, t->name);
+            continue;
+        }
+        if (e->code != ERR_NOT_FOUND && e->code != ERR_CONFIG)
+            return -1;
+        if (why[0] == '\0')
+            (void)snprintf(why, sizeof(why), "%.600s%s", e->text,
+                           r->n_tables > 1 ? " (the other tables are loaded)" : "");
+        err_clear(e);
+    }
+    CRASH_POINT("capture.reload-asked");
+    if (why[0] == '\0')
+        return request_done(c->task, r, e);
+    log_warn("request-refused", "request=%s text=\"%s\"", r->id, why);
+    return request_refuse(c->task, r, why, e);
+}
+
+static int
+carry_out_now(struct capture *c, const struct request *r, struct err *e)
+{
+    switch (r->action) {
+    case REQUEST_RELOAD_TABLES:
+        return reload_tables(c, r, e);
+    case REQUEST_RESUME:
+        return request_done(c->task, r, e); /* it has not ended */
+    case REQUEST_START:
+    case REQUEST_RELOAD:
+    default:
+        return request_refuse(c->task, r, "the task runs: stop its capture, then ask again", e);
+    }
+}
+
+int
+requests_now(struct capture *c, struct err *e)
+{
+    char after[REQUEST_ID_SIZE] = "";
+    int64_t now_ns = clock_mono_ns();
+    struct request r;
+    int rc;
+
+    if (now_ns < c->requests_due_ns)
+        return 0;
+    c->requests_due_ns = now_ns + LOOK_NS;
+    while ((rc = request_next(c->task, after, &r, e)) == 1) {
+        (void)snprintf(after, sizeof(after), "%s", r.id);
+        rc = carry_out_now(c, &r, e);
         request_free(&r);
         if (rc != 0)
             return -1;

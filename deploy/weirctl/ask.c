@@ -12,6 +12,7 @@
 #include "common/request.h"
 #include "common/task.h"
 #include "common/topology.h"
+#include "deploy/weirctl/snapshot.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -20,7 +21,7 @@
 
 #define START_USAGE  "start TASK --from POSITION [--wait [SECONDS]]"
 #define RESUME_USAGE "resume TASK [--wait [SECONDS]]"
-#define RELOAD_USAGE "reload TASK [--wait [SECONDS]]"
+#define RELOAD_USAGE "reload TASK [--table SCHEMA.TABLE]... [--wait [SECONDS]]"
 #define WAIT_S       60
 #define LOOK_MS      100
 
@@ -33,6 +34,7 @@ struct options {
     bool wants_wait;
     unsigned long wait_s;
     struct request request;
+    int64_t asked_real_ns;
 };
 
 /* -1 = go on, else the exit status. */
@@ -40,6 +42,7 @@ static int
 parse_option(struct options *o, int argc, char **argv, int *i)
 {
     bool has_more = *i + 1 < argc;
+    struct err e = ERR_INIT;
 
     if (strcmp(argv[*i], "--help") == 0) {
         (void)printf("usage: weirctl %s\n\n%s", o->usage, o->help);
@@ -54,6 +57,13 @@ parse_option(struct options *o, int argc, char **argv, int *i)
     if (strcmp(argv[*i], "--from") == 0 && o->request.action == REQUEST_START && has_more) {
         o->from = argv[++*i];
         return -1;
+    }
+    if (strcmp(argv[*i], "--table") == 0 && o->request.action != REQUEST_START &&
+        o->request.action != REQUEST_RESUME && has_more) {
+        o->request.action = REQUEST_RELOAD_TABLES;
+        return request_add_table(&o->request, argv[++*i], &e) == 0
+                   ? -1
+                   : weirctl_fail(o->command, &e, WEIRCTL_USAGE);
     }
     if (argv[*i][0] == '-' || o->path != NULL)
         return weirctl_usage(o->usage);
@@ -104,34 +114,80 @@ is_there(const struct task *t, const char *name)
 
 /* ---- asking and waiting ---- */
 
+/* Has capture read all of the table since it was asked to?  1 = yes, 0 = not yet, -1 = it cannot. */
+static int
+table_is_loaded(const struct snapshot *s, const struct request_table *wanted, int64_t asked_real_ns)
+{
+    char name[sizeof(s->tables->name)];
+
+    (void)snprintf(name, sizeof(name), "%s.%s", wanted->schema, wanted->name);
+    for (size_t i = 0; i < s->n_tables; i++) {
+        const struct table_row *t = &s->tables[i];
+        uint64_t ended = t->captured[TSTAT_FULL_LOAD_ENDED];
+
+        if (strcmp(t->name, name) != 0)
+            continue;
+        if (t->state == TABLE_ERROR && t->captured[TSTAT_FULL_LOAD_BEGAN] > (uint64_t)asked_real_ns)
+            return -1;
+        return ended > (uint64_t)asked_real_ns ? 1 : 0;
+    }
+    return 0;
+}
+
+static int
+tables_are_loaded(const struct options *o, const struct task *t)
+{
+    struct snapshot s;
+    int all = 1;
+
+    snapshot_take(t, &s);
+    for (size_t i = 0; i < o->request.n_tables && all == 1; i++)
+        all = table_is_loaded(&s, &o->request.tables[i], o->asked_real_ns);
+    snapshot_free(&s);
+    return all;
+}
+
+/* 1 = carried out, a reload of tables to its end; 0 = not yet; -1 = refused, and said so. */
+static int
+look(const struct options *o, const struct task *t)
+{
+    char why[ERR_TEXT_MAX];
+    int loaded;
+
+    switch (request_fate(t, o->request.id, why, sizeof(why))) {
+    case REQUEST_IS_REFUSED:
+        (void)fprintf(stderr, "weirctl %s: refused: %s\n", o->command, why);
+        return -1;
+    case REQUEST_IS_DONE:
+        loaded = tables_are_loaded(o, t);
+        if (loaded < 0)
+            (void)fprintf(stderr, "weirctl %s: a table is in error; `weirctl tables` says why\n",
+                          o->command);
+        return loaded;
+    case REQUEST_WAITS:
+    default:
+        return 0;
+    }
+}
+
 static int
 wait_for(const struct options *o, const struct task *t)
 {
     int64_t until_ns = clock_mono_ns() + (int64_t)o->wait_s * NS_PER_S;
     const struct timespec pause = {.tv_nsec = LOOK_MS * NS_PER_MS};
-    char why[ERR_TEXT_MAX];
+    int rc;
 
-    for (;;) {
-        switch (request_fate(t, o->request.id, why, sizeof(why))) {
-        case REQUEST_IS_DONE:
-            (void)printf("done\n");
-            return WEIRCTL_OK;
-        case REQUEST_IS_REFUSED:
-            (void)fprintf(stderr, "weirctl %s: refused: %s\n", o->command, why);
-            return WEIRCTL_PROBLEMS;
-        case REQUEST_WAITS:
-        default:
-            break;
-        }
-        if (clock_mono_ns() > until_ns) {
-            (void)fprintf(stderr, "weirctl %s: not carried out within %lu s; %s\n", o->command,
-                          o->wait_s,
-                          capture_runs(t) ? "capture runs, its log says what it does"
-                                          : "capture does not run");
-            return WEIRCTL_PROBLEMS;
-        }
+    while ((rc = look(o, t)) == 0 && clock_mono_ns() < until_ns)
         (void)nanosleep(&pause, NULL);
+    if (rc > 0) {
+        (void)printf("done\n");
+        return WEIRCTL_OK;
     }
+    if (rc == 0)
+        (void)fprintf(stderr, "weirctl %s: not done within %lu s; %s\n", o->command, o->wait_s,
+                      capture_runs(t) ? "capture runs, its log says what it does"
+                                      : "capture does not run");
+    return WEIRCTL_PROBLEMS;
 }
 
 static int
@@ -139,6 +195,7 @@ ask(struct options *o, const struct task *t)
 {
     struct err e = ERR_INIT;
 
+    o->asked_real_ns = clock_real_ns();
     if (request_submit(t, &o->request, &e) != 0)
         return weirctl_fail(o->command, &e, WEIRCTL_PROBLEMS);
     (void)printf("asked: %s, request %s\n", request_name(o->request.action), o->request.id);
@@ -186,6 +243,19 @@ start(struct options *o, const struct task *t, struct err *e)
 /* ---- resume and reload ---- */
 
 static int
+reload_tables(const struct task *t, struct err *e)
+{
+    if (t->migration_type == MIGRATION_FULL_LOAD_AND_CDC)
+        return 0;
+    err_set(e, ERR_CONFIG,
+            "a table is loaded anew beside its changes by tasks of MigrationType full-load-and-cdc "
+            "only");
+    return err_hint(e, t->migration_type == MIGRATION_CDC
+                           ? "`weirctl start TASK --from POSITION` begins the task anew"
+                           : "`weirctl reload TASK` loads all of the task anew");
+}
+
+static int
 reload(const struct task *t, struct err *e)
 {
     if (t->migration_type == MIGRATION_CDC) {
@@ -211,9 +281,11 @@ run(struct options *o, int argc, char **argv)
     if (status < 0)
         status = weirctl_load(o->command, o->path, &t);
     else
+        t = NULL;
+    if (t == NULL || status != WEIRCTL_OK) {
+        request_free(&o->request);
         return status;
-    if (status != WEIRCTL_OK)
-        return status;
+    }
     if (o->request.action == REQUEST_RESUME && !is_there(t, "ended.json")) {
         (void)printf("task %s has not ended at a CdcStopPosition: it resumes where it was whenever "
                      "it is started\n",
@@ -225,6 +297,8 @@ run(struct options *o, int argc, char **argv)
         rc = start(o, t, &e);
     else if (o->request.action == REQUEST_RELOAD)
         rc = reload(t, &e);
+    else if (o->request.action == REQUEST_RELOAD_TABLES)
+        rc = reload_tables(t, &e);
     status = rc == 0 ? ask(o, t) : weirctl_fail(o->command, &e, WEIRCTL_PROBLEMS);
     request_free(&o->request);
     task_free(&t);
@@ -267,8 +341,11 @@ reload_command(int argc, char **argv)
     struct options o = {
         .command = "reload",
         .usage = RELOAD_USAGE,
-        .help = "Lets a stopped task load everything anew when it is started the next time.\n"
-                "--wait: until capture has carried it out.\n",
+        .help = "Lets a stopped task load everything anew when it is started the next time.  With "
+                "--table,\nas often as needed: loads these tables anew while the others go on, "
+                "running or when\nstarted; a suspended table takes part again.  [schema].[table] "
+                "for names with points.\n--wait: until capture has carried it out, and read the "
+                "tables.\n",
         .request.action = REQUEST_RELOAD};
 
     return run(&o, argc, argv);

@@ -20,7 +20,7 @@ static const struct {
     {"positions", positions_command, "where a task is, and what its source still has"},
     {"start", start_command, "let a cdc task begin anew at a place of your choice"},
     {"resume", resume_command, "let a task go on that has ended at its CdcStopPosition"},
-    {"reload", reload_command, "load everything anew"},
+    {"reload", reload_command, "load everything anew, or single tables while the others go on"},
     {"settings", settings_command, "list every setting of the task file"},
 };
 

@@ -11,8 +11,9 @@ import pytest
 import source
 from pipeline import Pipeline, wait_until
 from servers import Mssqld
-from stream import StreamReader
+from stream import StreamReader, judge
 from test_capture import dump, enable, make_database
+from test_restart import fast_kinesisd  # noqa: F401
 
 CHANGES = ("load", "insert", "update", "delete")
 TABLE = "CREATE TABLE dbo.{} (id int NOT NULL PRIMARY KEY, v nvarchar(20))"
@@ -458,3 +459,117 @@ def test_damaged_request_stops_nobody(shop, content):
         wait_until(lambda: len(ids(p)) >= 2, 20, "the changes")
         assert [f.name for f in folder.iterdir()] == ["1.refused"]
         assert "request-refused" in p.capture.log_text()
+
+
+# ---- single tables -----------------------------------------------------------------------
+
+
+def judged(server, reader, table):
+    """The stream's last word on every row is the row."""
+    with source.connect(server, "shop") as c:
+        return judge(reader.records, f"dbo.{table}", ("id",), source.rows(c, f"dbo.{table}"), [])
+
+
+def change_both(server, stop, failures):
+    try:
+        with source.connect(server, "shop") as c:
+            key = 1000
+            while not stop.is_set():
+                put(c, "a", key)
+                put(c, "b", key)
+                source.execute(c, f"UPDATE dbo.a SET v = N'{key}' WHERE id = {key % 50}")
+                source.execute(c, f"DELETE FROM dbo.b WHERE id = {key - 7}")
+                key += 1
+                stop.wait(0.005)  # as fast as a shop, not as fast as a loop
+    except Exception as e:  # told by the test's own thread
+        failures.append(e)
+
+
+@pytest.fixture
+def two_tables():
+    with Mssqld() as server:
+        make_database(server, [TABLE.format("a"), TABLE.format("b")], ["a", "b"])
+        with source.connect(server, "shop") as c:
+            for table in ("a", "b"):
+                put(c, table, *range(50))
+        yield server
+
+
+def count_loads(reader, table):
+    reader.poll()
+    return sum(r.is_load and r.table == f"dbo.{table}" for r in reader.records)
+
+
+DEATHS = ["capture.reload-asked:1", "request.before-done:1", "request.done:1", "capture.reload-begins:1",
+          "capture.chunk-read:1"]
+
+
+def test_reload_of_a_table_while_both_change(two_tables, fast_kinesisd):  # noqa: F811
+    """Asked of a living capture, and of one that dies at each step of carrying it out."""
+    over = threading.Event()
+    failures = []
+    with Pipeline(two_tables, fast_kinesisd, database="shop", tables=("dbo.%",), encoders=2, shippers=2,
+                  weir={"LoadChunkRows": 10}) as p:
+        for stage in p.stages:
+            stage.program = f"../test/{stage.program}"
+        reader = StreamReader(fast_kinesisd.client(), "invoices")
+        p.start()
+        reader.wait(lambda rs: sum(r.is_load for r in rs) >= 100, 30, "the load")
+        writer = threading.Thread(target=change_both, args=(two_tables, over, failures))
+        writer.start()
+        try:
+            answer = p.weirctl("reload", p.task_file, "--table", "dbo.a", "--wait", "30")
+            assert answer.returncode == 0 and answer.stdout.endswith("done\n"), answer
+            wait_until(lambda: count_loads(reader, "a") >= 100, 40, "the second load")
+            for point in DEATHS:
+                before = count_loads(reader, "a")
+                p.capture.kill()
+                answer = p.weirctl("reload", p.task_file, "--table", "dbo.a")
+                assert answer.returncode == 0, answer
+                p.environment["WEIR_CRASH"] = point
+                p.capture.start()
+                del p.environment["WEIR_CRASH"]
+                assert p.capture.wait(20) == -9, (point, p.capture.log_text()[-2000:])
+                p.restart_dead()
+                wait_until(lambda: count_loads(reader, "a") >= before + 50, 40, f"the load after {point}")
+        finally:
+            over.set()
+            writer.join()
+        assert not failures
+        wait_until(lambda: reader.poll() == [] and judged(two_tables, reader, "a").good
+                   and judged(two_tables, reader, "b").good, 30, "all of it")
+        assert count_loads(reader, "b") == 50
+        assert not list((p.state / "requests").glob("*.json"))
+        answer = p.weirctl("reload", p.task_file, "--table", "dbo.c", "--wait", "30")
+        assert answer.returncode == 1 and "the task has no table dbo.c" in answer.stderr, answer
+        assert p.weirctl("reload", p.task_file, "--table", "c").returncode == 2
+        assert p.capture.running
+
+
+def test_cleaned_table_comes_back_by_command(two_tables, kinesisd):
+    with Pipeline(two_tables, kinesisd, database="shop", tables=("dbo.%",)) as p:
+        reader = StreamReader(kinesisd.client(), "invoices")
+        p.start()
+        reader.wait(lambda rs: sum(r.is_load for r in rs) >= 100, 30, "the load")
+        assert p.capture.stop() == 0
+        with source.connect(two_tables, "shop") as c:
+            put(c, "a", 100, 101)
+            put(c, "b", 100)
+            source.execute(c, "EXEC sys.sp_cdc_cleanup_change_table @capture_instance = N'dbo_a', "
+                              f"@low_water_mark = 0x{lsn_of(c, 'a', 101).replace(':', '')}, @threshold = 5000")
+            source.execute(c, "DELETE FROM dbo.a WHERE id = 3")
+        p.capture.start()
+        reader.wait(lambda rs: any(r.table == "dbo.b" and r.data.get("id") == 100 for r in rs), 30, "the other table")
+        wait_until(lambda: "table-suspended" in p.capture.log_text(), 30, "the suspension")
+        assert "weirctl reload TASK --table" in p.capture.log_text()
+        with source.connect(two_tables, "shop") as c:
+            put(c, "a", 102)
+            put(c, "b", 102)
+        answer = p.weirctl("reload", p.task_file, "--table", "dbo.a", "--wait", "30")
+        assert answer.returncode == 0, answer
+        with source.connect(two_tables, "shop") as c:
+            put(c, "a", 103)
+        reader.wait(lambda rs: any(r.table == "dbo.a" and r.data.get("id") == 103 for r in rs), 30, "the table is back")
+        assert judged(two_tables, reader, "b").good
+        loaded = {r.data["id"] for r in reader.records if r.is_load and r.table == "dbo.a"}
+        assert {100, 101, 102} <= loaded
