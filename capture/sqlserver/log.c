@@ -276,6 +276,8 @@ log_follow(struct source *base, const struct position *from, const struct source
     }
     top = &s->window.map[s->window.n - 1];
     range.hi = top->lsn;
+    if (log_settle_ways(s, &range, e) != 0)
+        return -1;
     if (read_window(s, &range, &t, sink, e) != 0)
         return -1;
     s->done = top->lsn;

@@ -60,6 +60,12 @@ bool log_mask_bit(const uint8_t *mask, size_t size, unsigned ordinal);
 void log_mark_unavailable(const struct instance *in, int operation, const uint8_t *mask,
                           size_t mask_size, struct value *values);
 
+/* ---- log_way.c ---- */
+
+/* Makes the way each instance is read durable before it is gone; inside a transaction it stays what
+   it was.  ERR_ACCESS when that is no longer possible. */
+int log_settle_ways(struct sqlserver *s, const struct log_range *r, struct err *e);
+
 /* ---- log_pair.c: Weir.MergeDeferredUpdates ---- */
 
 bool log_is_pairing(const struct sqlserver *s);

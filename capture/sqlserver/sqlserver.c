@@ -5,6 +5,7 @@
 #include "common/err.h"
 #include "common/task.h"
 
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,6 +87,7 @@ engine_close(struct source **base)
     free(s->listing);
     free(s->active);
     sql_free(&s->q);
+    json_decref(s->by_function);
     free(s);
     *base = NULL;
 }
@@ -170,6 +172,7 @@ engine_known(struct source *base, struct source_table *t, const struct position 
 
     (void)base;
     in->is_known = true;
+    in->is_old = true;
     in->table.since = *since;
     lsn_complete_of(since, &in->since);
 }

@@ -13,6 +13,7 @@
 #include "capture/sqlserver/types.h"
 
 struct db;
+struct json_t;
 
 extern const struct source_engine sqlserver_engine;
 
@@ -56,6 +57,7 @@ struct instance {
     bool by_function;   /* changes come from cdc.fn_cdc_get_all_changes_..., without command ids */
     bool may_select;    /* the login has SELECT on the change table */
     bool may_call;      /* and on the function */
+    bool is_old;        /* known from an earlier run */
     uint16_t n_columns; /* of the definition */
     struct type_column *types;
     uint16_t *ordinals; /* bit of each column in __$update_mask, from 1 */
@@ -107,8 +109,9 @@ struct sqlserver {
     struct instance **instances; /* sorted by schema, name, start LSN; owned */
     size_t n_instances;
     struct source_table **listing;
-    struct instance **active; /* those with rows in the window; room for all */
-    uint64_t change_tables;   /* digest of the list of change tables as last loaded */
+    struct instance **active;   /* those with rows in the window; room for all */
+    uint64_t change_tables;     /* digest of the list of change tables as last loaded */
+    struct json_t *by_function; /* names of instances, as stored; NULL = not read yet */
     struct window window;
     struct lsn newest; /* MAX(start_lsn) of lsn_time_mapping, zero when there is none */
     struct lsn done;   /* the last window's end, with its commit time, UTC */

@@ -369,3 +369,59 @@ def test_function_that_refuses_is_an_error_not_silence(mssqld):
         p.capture.start()
         assert [x.after[0] for x in wait_for(p, 2)] == ["1", "2"]
         assert p.capture.stop() == 0
+
+
+def test_rights_that_come_and_go_inside_a_transaction(mssqld):
+    """Rows have other places by the function than in the change table: between the two is no going on,
+    neither with a loss nor with repeats."""
+    rows = 3000
+    make_database(mssqld, FUNCTION_TABLES)
+    grant_the_function_only(mssqld)
+    rights = "SELECT ON cdc.dbo_f_CT"
+    with source.connect(mssqld, "shop") as c, reader_task(mssqld) as p:
+        source.execute(c, f"GRANT {rights} TO {READER}")
+        started(p)
+        p.capture.kill()
+        p.capture.build = ROOT / "build/test"
+
+        def transaction(first):
+            source.execute(c, "BEGIN TRANSACTION")
+            for start in range(first, first + rows, 500):
+                source.execute(c, "INSERT INTO dbo.f VALUES " + ", ".join(
+                    f"({i}, {i}, N'x')" for i in range(start, start + 500)))
+            source.execute(c, "COMMIT")
+
+        transaction(1)
+        die_at(p, "capture.published", 3)
+        assert p.capture.wait() == -9
+        assert 0 < len(changes_of(p)) < rows
+        source.execute(c, f"REVOKE {rights} FROM {READER}")
+        p.capture.start()
+        assert p.capture.wait() == 78
+        assert "half read" in p.capture.log_text()
+        source.execute(c, f"GRANT {rights} TO {READER}")
+        p.capture.start()
+        assert [x.number for x in wait_for(p, rows)] == list(range(1, rows + 1))
+        assert p.capture.stop() == 0
+
+        source.execute(c, f"REVOKE {rights} FROM {READER}")  # between transactions: the function
+        transaction(rows + 1)
+        die_at(p, "capture.published", 3)
+        assert p.capture.wait() == -9
+        assert rows < len(changes_of(p)) < 2 * rows
+        source.execute(c, f"GRANT {rights} TO {READER}")
+        p.capture.start()  # it goes on as it began
+        wait_for(p, 2 * rows)
+        wait_until(lambda: dump(p)[-1].is_watermark, 30, "the transaction's end")
+        p.capture.kill()
+        transaction(2 * rows + 1)  # and at the next one's beginning the change table takes over
+        for point in ("sqlserver.way-before", "sqlserver.way-written"):
+            die_at(p, point, 1)
+            assert p.capture.wait() == -9
+        p.capture.start()
+        changes = wait_for(p, 3 * rows)
+        assert [x.number for x in changes] == [*range(1, rows + 1)] * 3
+        assert [int(x.after[0]) for x in changes] == [*range(1, 3 * rows + 1)]
+        assert changes[2 * rows - 1].position.split(".")[1] == "7fffffff" < \
+            changes[2 * rows].position.split(".")[1]
+        assert p.capture.stop() == 0

@@ -8,6 +8,7 @@
 #include "common/task.h"
 
 #include <check.h>
+#include <jansson.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -305,6 +306,7 @@ setup(void)
     task.source.database_name = database;
     s.config.task = &task;
     s.window.limit = 16;
+    s.by_function = json_array();
     s.instances = calloc(4, sizeof(struct instance *));
     s.active = calloc(4, sizeof(struct instance *));
     s.instances[0] = make_instance("a", 1);
@@ -320,7 +322,17 @@ teardown(void)
         meta_instance_free(&s.instances[i]);
     free(s.instances);
     free(s.active);
+    json_decref(s.by_function);
     sql_free(&s.q);
+}
+
+/* As an earlier run has noted it. */
+static void
+read_by_function(struct instance *in)
+{
+    in->by_function = true;
+    in->is_old = true;
+    (void)json_array_append_new(s.by_function, json_string(in->table.instance));
 }
 
 static void
@@ -806,7 +818,7 @@ START_TEST(function_rows_come_first_in_their_transaction)
     struct err e = ERR_INIT;
     struct set *set;
 
-    s.instances[1]->by_function = true;
+    read_by_function(s.instances[1]);
     answer_poll(lsns, 2, 12, 5, 5);
     set = new_set(new_answer());
     add_row(set, "i", 0);
@@ -854,7 +866,7 @@ START_TEST(function_is_asked_behind_a_half_read_transaction)
     struct err e = ERR_INIT;
 
     keep_table_a();
-    s.instances[0]->by_function = true;
+    read_by_function(s.instances[0]);
     answer_poll(lsns, 2, 12, 5, -1);
     (void)new_set(new_answer());
     add_row(new_set(new_answer()), "i", 3);
@@ -873,7 +885,7 @@ START_TEST(refusal_of_the_function_is_an_error)
     struct err e = ERR_INIT;
 
     keep_table_a();
-    s.instances[0]->by_function = true;
+    read_by_function(s.instances[0]);
     answer_poll(lsns, 1, 11, 5, -1);
     add_row(new_set(new_answer()), "nnnnnnnn");
     ck_assert_int_eq(follow(10, &e), -1);
@@ -891,7 +903,7 @@ START_TEST(rows_without_a_place_of_their_own_suspend_the_table)
     struct set *set;
 
     keep_table_a();
-    s.instances[0]->by_function = true;
+    read_by_function(s.instances[0]);
     answer_poll(lsns, 1, 11, 5, -1);
     set = new_set(new_answer());
     add_row(set, "lnlimitn", 11, 9, 1, 7, 8, "x");
@@ -900,6 +912,33 @@ START_TEST(rows_without_a_place_of_their_own_suspend_the_table)
     ck_assert_int_eq(e.code, ERR_DATA);
     ck_assert_ptr_nonnull(s.instances[0]->table.refused);
     ck_assert_str_eq(story, "");
+}
+END_TEST
+
+/* Half a transaction was read in the order of command ids: no other order goes on from there. */
+START_TEST(way_does_not_change_inside_a_transaction)
+{
+    static const int lsns[] = {11};
+    struct instance *in = s.instances[0];
+    struct err e = ERR_INIT;
+
+    keep_table_a();
+    in->is_old = true;
+    in->by_function = true; /* SELECT on the change table is gone */
+    answer_poll(lsns, 1, 11, 5, -1);
+    ck_assert_int_eq(follow_inside(11, 7, 3, 4, &e), -1);
+    ck_assert_int_eq(e.code, ERR_ACCESS);
+    ck_assert_ptr_nonnull(strstr(e.text, "00000000:00000000:000b"));
+    ck_assert_ptr_nonnull(strstr(e.hint, "GRANT SELECT"));
+
+    read_by_function(in); /* and the other way round: it stays with the function */
+    in->by_function = false;
+    answer_poll(lsns, 1, 11, 5, -1);
+    (void)new_set(new_answer());
+    add_row(new_set(new_answer()), "i", 3);
+    add_row(new_set(new_answer()), "il", 1, 5);
+    ck_assert_msg(follow_inside(11, -1, 3, 2, &e) == 0, "%s", e.text);
+    ck_assert_ptr_nonnull(strstr(statements[2], "fn_cdc_get_all_changes_dbo_a"));
 }
 END_TEST
 
@@ -1405,6 +1444,7 @@ main(void)
     tcase_add_test(tc, function_is_asked_behind_a_half_read_transaction);
     tcase_add_test(tc, refusal_of_the_function_is_an_error);
     tcase_add_test(tc, rows_without_a_place_of_their_own_suspend_the_table);
+    tcase_add_test(tc, way_does_not_change_inside_a_transaction);
     tcase_add_test(tc, idle_log_moves_on);
     tcase_add_test(tc, times_are_the_servers_own);
     tcase_add_test(tc, ranges_of_tables);
