@@ -5,6 +5,7 @@
 #include "common/err.h"
 #include "common/file.h"
 #include "common/log.h"
+#include "common/request.h"
 #include "common/stats.h"
 #include "common/task.h"
 
@@ -40,8 +41,7 @@ check_first_start(const struct capture *c, struct err *e)
     if (entry != NULL) {
         err_set(e, ERR_LAYOUT, "%s/topology.json is gone, but %s is there", directory,
                 entry->d_name);
-        err_hint(e, "restore the file, or load from scratch: stop the task, remove its state "
-                    "directory, start it");
+        err_hint(e, "restore the file, or " REQUEST_RELOAD_HINT);
     }
     (void)closedir(d);
     return entry != NULL ? -1 : 0;
@@ -121,8 +121,7 @@ leave_out(struct capture *c, struct state_table *st, struct err *e)
              "rows must be loaded anew\"",
              st->schema, st->name);
     st->suspended = strdup("the selection rules left out the table for a time, and its changes of "
-                           "that time were not read; load anew: stop the task, remove its state "
-                           "directory, start it");
+                           "that time were not read; " REQUEST_RELOAD_TABLE_HINT);
     if (st->suspended == NULL)
         return err_set(e, ERR_NOMEM, "table %s", st->name);
     return state_write(c->task, &c->state, e);
@@ -369,9 +368,7 @@ prepare(struct capture *c, struct err *e)
     if (c->state.is_new && !position_is_zero(output_low(c->output))) {
         err_set(e, ERR_LAYOUT, "the task has a position, but %s/capture.json is gone",
                 c->task->weir.state_directory);
-        return err_hint(e,
-                        "restore the file, or load from scratch: stop the task, remove its state "
-                        "directory, start it");
+        return err_hint(e, "restore the file, or " REQUEST_RELOAD_HINT);
     }
     return c->engine->open(&config, &c->source, e);
 }

@@ -9,14 +9,13 @@
 #include "common/err.h"
 #include "common/fault.h"
 #include "common/log.h"
+#include "common/request.h"
 #include "common/task.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#define ANEW                                                                                       \
-    "point the task at the old database again; or load anew: stop the task, remove its state "     \
-    "directory, start it"
+#define ANEW "point the task at the old database again; or " REQUEST_RELOAD_HINT
 #define UNDONE                                                                                     \
     ". What was delivered from behind the place it went back to is undone in the database and "    \
     "stays in the stream: tell its consumers"

@@ -4,6 +4,7 @@
 #include "common/err.h"
 #include "common/fault.h"
 #include "common/log.h"
+#include "common/request.h"
 #include "common/task.h"
 
 #include <inttypes.h>
@@ -35,8 +36,7 @@ check_is_new(const struct capture *c, const struct position *at, struct err *e)
             "%s/capture.json is older than the rings and checkpoints of the task: chunk %" PRIu64
             " of the full load is delivered, but not planned",
             c->task->weir.state_directory, c->state.next_chunk);
-    return err_hint(e, "restore the newest capture.json, or load from scratch: stop the task, "
-                       "remove its state directory, start it");
+    return err_hint(e, "restore the newest capture.json, or " REQUEST_RELOAD_HINT);
 }
 
 int

@@ -2,6 +2,7 @@
 
 #include "common/err.h"
 #include "common/file.h"
+#include "common/request.h"
 #include "common/task.h"
 #include "common/topology.h"
 
@@ -266,8 +267,7 @@ static int
 damaged(const char *path, const char *what, struct err *e)
 {
     err_set(e, ERR_LAYOUT, "%s %s", path, what);
-    return err_hint(e, "restore the file, or load from scratch: stop the task, remove its state "
-                       "directory, start it");
+    return err_hint(e, "restore the file, or " REQUEST_RELOAD_HINT);
 }
 
 int

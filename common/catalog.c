@@ -2,6 +2,7 @@
 
 #include "common/err.h"
 #include "common/file.h"
+#include "common/request.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -241,8 +242,8 @@ catalog_read(const char *state_directory, uint32_t id, uint32_t version, struct 
     if (t == NULL || t->id != id || t->version != version) {
         catalog_table_free(&t);
         err_set(e, ERR_CORRUPT, "%s is damaged", path);
-        return err_hint(e, "restore the state directory from a backup, or remove it to load "
-                           "everything again");
+        return err_hint(
+            e, "restore it from a backup, or remove the folder it is in and " REQUEST_RELOAD_HINT);
     }
     *out = t;
     return 0;

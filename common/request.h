@@ -25,6 +25,9 @@ struct task;
 #define REQUEST_RELOAD_HINT                                                                        \
     "load anew: stop the task, ask for it with `weirctl reload TASK`, start it"
 
+/* The same for one table of a task that goes on. */
+#define REQUEST_RELOAD_TABLE_HINT "load the table anew: `weirctl reload TASK --table SCHEMA.TABLE`"
+
 enum request_action {
     REQUEST_START,  /* begin anew at a place, without a load */
     REQUEST_RESUME, /* go on behind the stop at which the task ended */

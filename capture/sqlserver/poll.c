@@ -4,6 +4,7 @@
 #include "capture/sqlserver/gap.h"
 #include "common/clock.h"
 #include "common/err.h"
+#include "common/request.h"
 #include "common/task.h"
 
 #include <stdlib.h>
@@ -176,8 +177,7 @@ check_history(const struct sqlserver *s, const struct lsn *lo, struct err *e)
             lsn_text(lo, a), s->config.task->source.database_name, lsn_text(&top, b));
     return err_hint(e, "the database was restored to an older point, failed over with loss, or "
                        "another one answers under its name. The stream keeps what is undone: tell "
-                       "its consumers, then load anew: stop the task, remove its state directory, "
-                       "start it");
+                       "its consumers, then " REQUEST_RELOAD_HINT);
 }
 
 /* ---- new tables ---- */

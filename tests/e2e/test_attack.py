@@ -200,7 +200,7 @@ def test_topology_lost_while_one_shipper_was_behind(mssqld, fast_kinesisd):  # n
         (p.state / "topology.json").unlink()
         p.task["Weir"]["Shippers"] = 1
         p.write_task()
-        refused(p, "topology.json", "remove its state")
+        refused(p, "topology.json", "weirctl reload TASK")
 
 
 def test_state_directory_of_an_older_backup_in_the_load(mssqld, fast_kinesisd):  # noqa: F811
@@ -277,7 +277,7 @@ def test_database_dropped_and_created_anew(mssqld, fast_kinesisd):  # noqa: F811
         with source.connect(mssqld, "master") as c:
             source.execute(c, "DROP DATABASE shop")
         make_shop(mssqld, rows=20)
-        refused(p, "remove its state directory")
+        refused(p, "weirctl reload TASK")
 
 
 # ---- odd data ---------------------------------------------------------------------------
