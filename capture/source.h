@@ -77,6 +77,7 @@ struct source_table {
     struct table_def *def; /* id and version are capture's: 0 until it has looked them up */
     char *instance;        /* what the engine reads changes from: "dbo_invoices"; for people */
     struct position since; /* changes are to be had after this position */
+    char *left_out;        /* columns no message shows, and why: "a (computed)"; NULL = none */
     char *refused;         /* why the table cannot be captured, with the remedy; NULL = it can */
     void *user;            /* capture's */
 };

@@ -162,6 +162,17 @@ tables_define(struct capture *c, struct member *m, struct err *e)
     return lobs_watch(m, e);
 }
 
+static void
+tell_left_out(const struct member *m, const struct source_table *t)
+{
+    char quoted[600];
+    struct log_site site = {0}; /* each table's line is its own */
+
+    if (t->left_out != NULL)
+        log_write(LOG_INFO, &site, "columns-left-out", "table=%s columns=%s", m->full_name,
+                  log_quote(t->left_out, quoted, sizeof(quoted)));
+}
+
 int
 tables_join(struct capture *c, struct source_table *t, const struct state_table *known,
             struct err *e)
@@ -186,6 +197,7 @@ tables_join(struct capture *c, struct source_table *t, const struct state_table 
     m->stats = stats_table(c->stage->stats, t->def->id, m->full_name);
     log_info("table-joins", "table=%s id=%u version=%u columns=%u key=%u", m->full_name, t->def->id,
              t->def->version, t->def->n_columns, t->def->n_key);
+    tell_left_out(m, t);
     return 0;
 }
 

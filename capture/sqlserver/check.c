@@ -218,6 +218,9 @@ check_table(struct check *c, const struct instance *in)
         return -1;
     if (!granted)
         return 0;
+    if (in->table.left_out != NULL && add(c, SOURCE_OK, "", "table %s.%s: not captured: %s",
+                                          d->schema, d->name, in->table.left_out) != 0)
+        return -1;
     if (d->n_key == 0)
         return add(c, SOURCE_WARNING, "add a primary key before change data capture is enabled",
                    "table %s.%s has no primary key (captured whole): it is loaded in one piece and "

@@ -75,13 +75,13 @@ take_collation(struct sqlserver *s, struct type_column *t, struct err *e)
 static int
 leave_out(struct instance *in, const char *name, const char *why, struct err *e)
 {
-    size_t old = in->left_out != NULL ? strlen(in->left_out) : 0;
+    size_t old = in->table.left_out != NULL ? strlen(in->table.left_out) : 0;
     size_t size = old + strlen(name) + strlen(why) + 16;
-    char *text = realloc(in->left_out, size);
+    char *text = realloc(in->table.left_out, size);
 
     if (text == NULL)
         return err_set(e, ERR_NOMEM, "columns left out");
-    in->left_out = text;
+    in->table.left_out = text;
     if (old < LEFT_OUT_MAX)
         (void)snprintf(text + old, size - old, "%s%s (%s)", old > 0 ? ", " : "", name, why);
     else if (strcmp(text + old - 3, "...") != 0)
@@ -260,8 +260,8 @@ meta_columns(struct sqlserver *s, struct instance *in, struct err *e)
     const char *text;
 
     in->n_columns = 0;
-    free(in->left_out);
-    in->left_out = NULL;
+    free(in->table.left_out);
+    in->table.left_out = NULL;
     sql_reset(&s->q);
     sql_add(&s->q,
             "SELECT cc.column_ordinal, cc.column_name, cc.is_computed, c.system_type_id, "

@@ -91,7 +91,7 @@ meta_instance_free(struct instance **in)
     free(i->types);
     free(i->ordinals);
     free(i->select_list);
-    free(i->left_out);
+    free(i->table.left_out);
     page_free(&i->page);
     page_free(&i->halves);
     arena_free(&i->fresh);

@@ -62,7 +62,6 @@ struct instance {
     struct type_column *types;
     uint16_t *ordinals; /* bit of each column in __$update_mask, from 1 */
     char *select_list;  /* the columns' expressions */
-    char *left_out;     /* captured columns no message shows, and why; NULL = none */
     struct page page;   /* reading position in the log, and rows of a load */
     size_t next;        /* row of page to give next */
     uint32_t page_rows; /* TOP of the next page */

@@ -178,3 +178,82 @@ def test_variants_recorded_from_another_server(mssqld, kinesisd):
         reader.wait(lambda rs: sum(r.is_load for r in rs) >= len(values), 30, "the load")
         found = {r.data["id"]: r.data["v"] for r in reader.records if r.is_load}
         assert found == {i: OTHERWISE.get(i, e) for i, e in enumerate(recorded["expected"])}
+
+
+def statements(mssqld, *batches, database="shop"):
+    with source.connect(mssqld, database) as c:
+        for sql in batches:
+            source.execute(c, sql)
+
+
+def enable(table):
+    return ("EXEC sys.sp_cdc_enable_table @source_schema = N'dbo', "
+            f"@source_name = N'{table}', @role_name = NULL")
+
+
+def test_special_columns(mssqld, kinesisd):
+    """Right, or left out and named: what a change table has no value of is never shown as NULL."""
+    statements(mssqld, "CREATE DATABASE shop", database="master")
+    statements(
+        mssqld, "EXEC sys.sp_cdc_enable_db",
+        "CREATE TYPE dbo.Phone FROM varchar(20) NOT NULL", "CREATE TYPE dbo.Amount FROM decimal(38,10)",
+        "CREATE TABLE dbo.aliases (id int NOT NULL PRIMARY KEY, phone dbo.Phone, amount dbo.Amount NULL)",
+        enable("aliases"), "INSERT INTO dbo.aliases VALUES (1, '+49 1', 1.5)",
+        "CREATE TABLE dbo.sparse (id int NOT NULL PRIMARY KEY, a int SPARSE NULL, "
+        "b nvarchar(20) SPARSE NULL, cs xml COLUMN_SET FOR ALL_SPARSE_COLUMNS)",
+        enable("sparse"), "INSERT INTO dbo.sparse (id, b) VALUES (1, N'b')",
+        "CREATE TABLE dbo.computed (id int IDENTITY(7, 3) NOT NULL PRIMARY KEY, a int NULL, "
+        "twice AS a * 2 PERSISTED, r rowversion)",
+        enable("computed"), "INSERT INTO dbo.computed (a) VALUES (21)",
+        "CREATE TABLE dbo.temporal (id int NOT NULL PRIMARY KEY, v int NULL, "
+        "since datetime2(7) GENERATED ALWAYS AS ROW START HIDDEN NOT NULL, "
+        "until datetime2(7) GENERATED ALWAYS AS ROW END HIDDEN NOT NULL, "
+        "PERIOD FOR SYSTEM_TIME (since, until)) WITH (SYSTEM_VERSIONING = ON "
+        "(HISTORY_TABLE = dbo.temporal_history))",
+        enable("temporal"), "INSERT INTO dbo.temporal (id, v) VALUES (1, 1)",
+        "CREATE TABLE dbo.columns (id int NOT NULL PRIMARY KEY, v int NULL)",
+        "CREATE NONCLUSTERED COLUMNSTORE INDEX nc ON dbo.columns (v)",
+        enable("columns"), "INSERT INTO dbo.columns VALUES (1, 1)",
+        "CREATE TABLE dbo.whole (id int NOT NULL, v int NULL)",
+        "CREATE CLUSTERED COLUMNSTORE INDEX cc ON dbo.whole")
+    with pytest.raises(Exception, match="clustered columnstore index 'cc'"):
+        statements(mssqld, enable("whole"))
+    with Pipeline(mssqld, kinesisd, database="shop", tables=("dbo.%",),
+                  target={"IncludeNullAndEmpty": True, "IncludeControlDetails": True}) as p:
+        reader = StreamReader(kinesisd.client(), "invoices")
+        p.start()
+        reader.wait(lambda rs: sum(r.is_load for r in rs) == 5, 30, "the load")
+        statements(
+            mssqld, "INSERT INTO dbo.aliases VALUES (2, '+49 2', NULL)",
+            "UPDATE dbo.sparse SET a = 5 WHERE id = 1", "UPDATE dbo.computed SET a = 22 WHERE id = 7",
+            "UPDATE dbo.temporal SET v = 2 WHERE id = 1", "UPDATE dbo.columns SET v = 2 WHERE id = 1")
+        reader.wait(lambda rs: sum(r.is_data and not r.is_load for r in rs) == 5, 30, "changes")
+
+        def shown(table):
+            return [data_of(r) for r in reader.records if r.is_data and r.table == f"dbo.{table}"]
+
+        def row(**members):
+            return {k: golden_types.Number(v) if isinstance(v, int) else v for k, v in members.items()}
+
+        with source.connect(mssqld, "shop") as c:
+            (version, since), = source.query(c, (
+                "SELECT (SELECT CONVERT(varchar(20), CONVERT(binary(8), r), 1) FROM dbo.computed), "
+                "(SELECT CONVERT(varchar(30), since, 126) FROM dbo.temporal)"))
+        assert shown("aliases") == [
+            {**row(id=1, phone="+49 1"), "amount": golden_types.Number("1.5000000000")},
+            row(id=2, phone="+49 2", amount=None)]
+        assert shown("sparse") == [row(id=1, a=None, b="b"), row(id=1, a=5, b="b")]
+        before, after = shown("computed")
+        assert (before["id"], before["a"], set(before)) == (*row(id=7, a=21).values(), {"id", "a", "r"})
+        assert after == row(id=7, a=22, r=version.lower()) and before["r"] < after["r"]
+        first, second = shown("temporal")
+        assert (second["v"], second["since"]) == (golden_types.Number(2), since + "Z")
+        assert first["since"] < second["since"] and second["until"] == "9999-12-31T23:59:59.9999999Z"
+        assert shown("columns") == [row(id=1, v=1), row(id=1, v=2)]
+        log = p.capture.log_text()
+        assert 'table=dbo.computed columns="twice (computed)"' in log, log
+        assert 'table=dbo.sparse columns="cs (column set)"' in log
+        refused = next(line for line in log.split("\n") if "dbo.whole" in line)
+        assert "change data capture is not enabled" in refused and "sp_cdc_enable_table" in refused
+        check = p.weirctl("check", p.task_file)
+        assert "dbo.computed: not captured: twice (computed)" in check.stdout, check.stdout

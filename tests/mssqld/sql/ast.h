@@ -124,6 +124,15 @@ struct select {
     struct bound *bound; /* the binder's */
 };
 
+/* What a column may be besides its type; kept as bits in the catalog. */
+enum {
+    COLUMN_SPARSE = 1,
+    COLUMN_SET = 2,
+    COLUMN_HIDDEN = 4,
+    COLUMN_ROW_START = 8,
+    COLUMN_ROW_END = 16,
+};
+
 struct column_def {
     const char *name;
     struct sql_type type;
@@ -138,7 +147,10 @@ struct column_def {
     bool primary_key;
     bool unique;
     bool rowguid;
-    bool sparse;
+    unsigned flags;       /* COLUMN_SPARSE ... */
+    struct name alias;    /* of a type; object NULL = none */
+    int alias_id;         /* from the catalog */
+    bool null_is_allowed; /* as written, where null_given */
     const char *key_name;
 };
 
@@ -166,6 +178,8 @@ enum stmt_kind {
     STMT_USE,
     STMT_CREATE_SCHEMA,
     STMT_DROP_SCHEMA,
+    STMT_CREATE_TYPE,
+    STMT_DROP_TYPE,
     STMT_CREATE_TABLE,
     STMT_DROP_TABLE,
     STMT_ALTER_ADD,

@@ -17,6 +17,9 @@ static const char *const TABLES[] = {
     "type INT, collation BLOB, nullable INT, is_identity INT, seed INT, increment INT, "
     "default_text TEXT, default_name TEXT, computed_text TEXT, sparse INT, rowguid INT, "
     "user_type TEXT, PRIMARY KEY(object_id, column_id)) WITHOUT ROWID",
+    "CREATE TABLE d%d.sys_types (user_type_id INTEGER PRIMARY KEY, schema_id INT, name TEXT "
+    "COLLATE "
+    "MSCI, type INT, nullable INT, UNIQUE(schema_id, name))",
     "CREATE TABLE d%d.sys_indexes (object_id INT, index_id INT, name TEXT COLLATE MSCI, "
     "is_primary INT, is_unique INT, is_constraint INT, kind INT, PRIMARY KEY(object_id, "
     "index_id)) "
@@ -144,11 +147,12 @@ column_text(sqlite3_stmt *q, int i, struct arena *a)
 static int
 load_columns(struct session *s, struct table *t)
 {
-    char *sql = arena_printf(&t->arena,
-                             "SELECT column_id, name, type, collation, nullable, is_identity, "
-                             "seed, increment, default_text, computed_text FROM d%d.sys_columns "
-                             "WHERE object_id = %d ORDER BY column_id",
-                             t->db->id, t->object_id);
+    char *sql =
+        arena_printf(&t->arena,
+                     "SELECT column_id, name, type, collation, nullable, is_identity, "
+                     "seed, increment, default_text, computed_text, sparse FROM d%d.sys_columns "
+                     "WHERE object_id = %d ORDER BY column_id",
+                     t->db->id, t->object_id);
     sqlite3_stmt *q = session_prepare(s, sql);
 
     if (q == NULL)
@@ -172,6 +176,7 @@ load_columns(struct session *s, struct table *t)
         c->default_text = column_text(q, 8, &t->arena);
         c->computed_text = column_text(q, 9, &t->arena);
         c->type.computed = c->computed_text != NULL;
+        c->flags = (unsigned)sqlite3_column_int(q, 10);
         if (c->identity)
             t->identity = t->n_columns;
         t->n_columns++;

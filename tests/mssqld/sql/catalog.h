@@ -18,6 +18,7 @@ struct column {
     int64_t increment;
     const char *default_text;
     const char *computed_text;
+    unsigned flags; /* COLUMN_SPARSE ... of ast.h */
 };
 
 struct key {

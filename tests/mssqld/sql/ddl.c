@@ -134,7 +134,7 @@ ddl_new_column(struct session *s, struct database *d, int64_t object_id, int col
                         "INSERT INTO d%d.sys_columns VALUES (%lld,%d,?1,?2,?3,%d,%d,%lld,%lld,?4,"
                         "?5,?6,%d,%d,?7)",
                         d->id, (long long)object_id, column_id, c->type.nullable, c->identity,
-                        (long long)c->seed, (long long)c->increment, c->sparse, c->rowguid));
+                        (long long)c->seed, (long long)c->increment, (int)c->flags, c->rowguid));
     int rc;
 
     if (q == NULL)
@@ -146,6 +146,8 @@ ddl_new_column(struct session *s, struct database *d, int64_t object_id, int col
     (void)sqlite3_bind_text(q, 4, c->default_text, -1, SQLITE_STATIC);
     (void)sqlite3_bind_text(q, 5, c->default_name, -1, SQLITE_STATIC);
     (void)sqlite3_bind_text(q, 6, c->computed_text, -1, SQLITE_STATIC);
+    if (c->alias_id != 0)
+        (void)sqlite3_bind_int(q, 7, c->alias_id);
     rc = sqlite3_step(q) == SQLITE_DONE ? 0 : session_sqlite_error(s);
     (void)sqlite3_finalize(q);
     return rc;
@@ -156,6 +158,8 @@ ddl_column_sql(struct session *s, struct stmt *x, int first_id, int i, struct sb
 {
     struct column_def *c = &x->defs[i];
 
+    if (ddl_alias(s, c, first_id + i) != 0)
+        return -1;
     if (c->collation != NULL && !collation_bytes(c->collation, c->type.collation))
         return sqlerr_set(&s->error, 448, 16, 3, "Invalid collation '%s'.", c->collation);
     if (c->type.base == SQL_ROWVERSION && !c->null_given)
@@ -527,6 +531,12 @@ ddl_one(struct run *r, struct stmt *x)
         return create_schema(s, x->word);
     case STMT_DROP_SCHEMA:
         return drop_schema(s, x->word);
+    case STMT_CREATE_TYPE:
+        return ddl_create_type(s, x);
+    case STMT_DROP_TYPE:
+        for (int i = 0; i < x->n_names && rc == 0; i++)
+            rc = ddl_drop_type(s, &x->names[i], x->if_exists);
+        return rc;
     case STMT_CREATE_TABLE:
         return create_table(s, x);
     case STMT_ALTER_ADD:

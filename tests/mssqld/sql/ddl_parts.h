@@ -18,6 +18,12 @@ int ddl_new_key(struct session *s, struct database *d, int64_t object_id, const 
 /* SQLite's definition of column i of the statement. */
 int ddl_column_sql(struct session *s, struct stmt *x, int first_id, int i, struct sbuf *sql);
 
+/* ddl_type.c */
+int ddl_create_type(struct session *s, struct stmt *x);
+int ddl_drop_type(struct session *s, const struct name *name, bool if_exists);
+/* The type a column's alias stands for; error 2715. */
+int ddl_alias(struct session *s, struct column_def *c, int ordinal);
+
 int ddl_alter_add(struct session *s, struct stmt *x);
 int ddl_alter_drop(struct session *s, struct stmt *x);
 int ddl_alter_column(struct session *s, struct stmt *x);

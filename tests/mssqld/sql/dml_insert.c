@@ -99,6 +99,7 @@ insert_targets(struct run *r, struct stmt *x, struct plan *p, struct table *t)
             bool own = t->columns[i].type.base == SQL_ROWVERSION ||
                        (t->columns[i].identity && s->identity_insert != me);
 
+            own = own || (t->columns[i].flags & (COLUMN_HIDDEN | COLUMN_SET)) != 0;
             if (t->columns[i].computed_text == NULL && (!own || s->cdc_internal))
                 p->targets[p->n_targets++] = i;
         }
@@ -114,6 +115,12 @@ insert_targets(struct run *r, struct stmt *x, struct plan *p, struct table *t)
             return sqlerr_set(&s->error, 544, 16, 1,
                               "Cannot insert explicit value for identity column in table '%s' when "
                               "IDENTITY_INSERT is set to OFF.",
+                              t->name);
+        if ((c->flags & (COLUMN_ROW_START | COLUMN_ROW_END)) != 0)
+            return sqlerr_set(&s->error, 13536, 16, 1,
+                              "Cannot insert an explicit value into a GENERATED ALWAYS column in "
+                              "table '%s'. Use INSERT with a column list to exclude the GENERATED "
+                              "ALWAYS column, or insert a DEFAULT into GENERATED ALWAYS column.",
                               t->name);
         if (c->type.base == SQL_ROWVERSION && !s->cdc_internal)
             return sqlerr_set(&s->error, 273, 16, 1,

@@ -236,11 +236,17 @@ make_after(struct run *r, struct stmt *x, struct plan *p, struct table *t, struc
             return dml_null_refused(s, t, &t->columns[c], "UPDATE");
         row->changed[c] = !stored_equal(&row->after[c], &row->values[c]);
     }
-    for (int i = 0; i < t->n_columns; i++)
+    for (int i = 0; i < t->n_columns; i++) {
         if (t->columns[i].type.base == SQL_ROWVERSION) {
             dml_rowversion(s, t, a, &row->after[i]);
             row->changed[i] = true;
         }
+        if ((t->columns[i].flags & COLUMN_ROW_START) != 0) {
+            if (dml_default(r, t, &t->columns[i], a, &row->after[i]) != 0)
+                return -1;
+            row->changed[i] = !stored_equal(&row->after[i], &row->values[i]);
+        }
+    }
     for (int k = 0; k < t->n_keys; k++)
         for (int i = 0; t->keys[k].unique && i < t->keys[k].n_columns; i++)
             row->moved = row->moved || row->changed[t->keys[k].columns[i]];

@@ -248,24 +248,41 @@ emit_tuple(struct binder *b, struct sbuf *o, const struct expr *x)
 /*
  * The same with the equality of the first column left to a bound beside it:
  * c1 >= x1 AND (c1 > x1 OR (c2 > x2 OR (c2 = x2 AND ...))).  left is what stands before AND.
+ * Returns the number of columns, 0 when the trees have another shape.
  */
-static bool
-emit_bounded_tuple(struct binder *b, struct sbuf *o, const struct expr *left, const struct expr *x)
+static int
+bounded_tuple(struct binder *b, const struct expr *left, const struct expr *x,
+              const struct expr **pairs)
 {
     const struct expr *bound = left->kind == EXPR_AND ? left->args[1] : left;
-    const struct expr *pairs[16];
     int n;
 
     if (x->kind != EXPR_OR || !plain_pair(bound, OP2('>', '=')) || !plain_pair(x->args[0], '>') ||
         strcmp(bound->args[0]->sql, x->args[0]->args[0]->sql) != 0)
-        return false;
+        return 0;
     pairs[0] = x->args[0];
     n = tuple_shape(x->args[1], pairs + 1, 15);
     if (n < 1 || !equal_constants(b, x->args[1]) ||
         !same_constant(b, bound->args[1], x->args[0]->args[1]))
-        return false;
-    write_tuple(b, o, pairs, n + 1);
-    return true;
+        return 0;
+    return n + 1;
+}
+
+/* Where the tuple is the tighter bound, the plus keeps SQLite from seeking by the looser one. */
+static void
+emit_and(struct binder *b, struct sbuf *o, const struct expr *x)
+{
+    const struct expr *pairs[16];
+    int n = bounded_tuple(b, x->args[0], x->args[1], pairs);
+
+    sbuf_add(o, n > 0 && x->args[0]->kind != EXPR_AND ? "(+(" : "((");
+    emit_expr(b, o, x->args[0]);
+    sbuf_add(o, ") AND ");
+    if (n > 0)
+        write_tuple(b, o, pairs, n);
+    else
+        emit_expr(b, o, x->args[1]);
+    sbuf_add(o, ")");
 }
 
 static void
@@ -433,12 +450,7 @@ emit_logic(struct binder *b, struct sbuf *o, const struct expr *x)
         sbuf_add(o, "))");
         return;
     }
-    sbuf_add(o, "(");
-    emit_expr(b, o, x->args[0]);
-    sbuf_add(o, " AND ");
-    if (!emit_bounded_tuple(b, o, x->args[0], x->args[1]))
-        emit_expr(b, o, x->args[1]);
-    sbuf_add(o, ")");
+    emit_and(b, o, x);
 }
 
 static void

@@ -153,6 +153,23 @@ column_key(struct parser *p, struct column_def *c, bool primary, const char *nam
     return skip_storage(p);
 }
 
+/* GENERATED was read: when the row begins or ends to be the current one. */
+static int
+column_period(struct parser *p, struct column_def *c)
+{
+    bool is_start;
+
+    if (expect_word(p, "ALWAYS") != 0 || expect_word(p, "AS") != 0 || expect_word(p, "ROW") != 0)
+        return -1;
+    is_start = accept_word(p, "START");
+    if (!is_start && expect_word(p, "END") != 0)
+        return -1;
+    c->flags |= is_start ? COLUMN_ROW_START : COLUMN_ROW_END;
+    c->default_text = is_start ? "SYSUTCDATETIME()" : "'9999-12-31T23:59:59.9999999'";
+    c->type.nullable = false;
+    return 0;
+}
+
 static int
 column_option(struct parser *p, struct column_def *c, bool *more)
 {
@@ -171,6 +188,7 @@ column_option(struct parser *p, struct column_def *c, bool *more)
     }
     if (accept_word(p, "NULL")) {
         c->null_given = true;
+        c->null_is_allowed = true;
         c->type.nullable = true;
         return 0;
     }
@@ -187,7 +205,17 @@ column_option(struct parser *p, struct column_def *c, bool *more)
         return 0;
     }
     if (accept_word(p, "SPARSE")) {
-        c->sparse = true;
+        c->flags |= COLUMN_SPARSE;
+        return 0;
+    }
+    if (accept_word(p, "COLUMN_SET")) {
+        c->flags |= COLUMN_SET;
+        return expect_word(p, "FOR") != 0 ? -1 : expect_word(p, "ALL_SPARSE_COLUMNS");
+    }
+    if (accept_word(p, "GENERATED"))
+        return column_period(p, c);
+    if (accept_word(p, "HIDDEN")) {
+        c->flags |= COLUMN_HIDDEN;
         return 0;
     }
     if (accept_word(p, "CHECK"))
@@ -207,6 +235,22 @@ column_option(struct parser *p, struct column_def *c, bool *more)
     }
     *more = false;
     return 0;
+}
+
+/* A system type, or the name of an alias type, which is looked up when the statement runs. */
+static int
+column_type(struct parser *p, struct column_def *c)
+{
+    const struct token *name = p->t;
+
+    if (name[0].kind == TOKEN_WORD && name[1].kind == TOKEN_OP && name[1].op == '.')
+        name += 2;
+    if (name->kind == TOKEN_WORD && !type_by_name(name->text, &c->type) &&
+        strcasecmp(name->text, "national") != 0) {
+        c->type = type_make(SQL_INT);
+        return parse_name(p, &c->alias);
+    }
+    return parse_type(p, &c->type);
 }
 
 static int
@@ -230,7 +274,7 @@ column_definition(struct parser *p, struct stmt *s)
             return syntax_error(p);
         c.type = type_make(SQL_ROWVERSION); /* the name alone is enough */
     } else {
-        if (parse_type(p, &c.type) != 0)
+        if (column_type(p, &c) != 0)
             return -1;
         if (!c.type.nullable)
             c.null_given = true; /* sysname */
@@ -252,6 +296,10 @@ table_elements(struct parser *p, struct stmt *s)
         if (at_word(p, "CONSTRAINT") || at_word(p, "PRIMARY") || at_word(p, "UNIQUE") ||
             at_word(p, "CHECK") || at_word(p, "FOREIGN")) {
             if (table_constraint(p, s) != 0)
+                return -1;
+        } else if (at_word(p, "PERIOD") && strcasecmp(p->t[1].text, "FOR") == 0) {
+            p->t += 3; /* PERIOD FOR SYSTEM_TIME: the columns say the same */
+            if (skip_group(p) != 0)
                 return -1;
         } else if (column_definition(p, s) != 0) {
             return -1;
@@ -288,6 +336,24 @@ create_index(struct parser *p, bool unique, bool clustered, bool columnstore)
     if (skip_storage(p) != 0)
         return NULL;
     (void)push_key(p, s, &key);
+    return s;
+}
+
+/* TYPE was read. */
+static struct stmt *
+create_type(struct parser *p)
+{
+    struct stmt *s = new_stmt(p, STMT_CREATE_TYPE);
+    struct column_def c = {.name = ""};
+    bool more = true;
+
+    if (parse_name(p, &s->name) != 0 || expect_word(p, "FROM") != 0 || parse_type(p, &c.type) != 0)
+        return NULL;
+    while (more)
+        if (column_option(p, &c, &more) != 0)
+            return NULL;
+    s->defs = arena_push(p->arena, s->defs, s->n_defs, sizeof *s->defs);
+    s->defs[s->n_defs++] = c;
     return s;
 }
 
@@ -425,6 +491,8 @@ parse_create(struct parser *p)
         return principal(p, STMT_CREATE_USER);
     if (accept_word(p, "ROLE"))
         return principal(p, STMT_CREATE_ROLE);
+    if (accept_word(p, "TYPE"))
+        return create_type(p);
     if (accept_word(p, "PARTITION"))
         return accept_word(p, "FUNCTION") ? create_partition_function(p)
                                           : create_partition_scheme(p);
@@ -526,6 +594,7 @@ parse_drop(struct parser *p)
         {"DATABASE", STMT_DROP_DATABASE}, {"SCHEMA", STMT_DROP_SCHEMA},  {"TABLE", STMT_DROP_TABLE},
         {"INDEX", STMT_DROP_INDEX},       {"PROCEDURE", STMT_DROP_PROC}, {"PROC", STMT_DROP_PROC},
         {"LOGIN", STMT_DROP_LOGIN},       {"USER", STMT_DROP_USER},      {"ROLE", STMT_DROP_USER},
+        {"TYPE", STMT_DROP_TYPE},
     };
     struct stmt *s = NULL;
 

@@ -31,7 +31,10 @@ static const struct sysview VIEWS[] = {
      "b!,lob_data_space_id i!,max_column_id_used i!",
      "SELECT name, object_id, NULL, schema_id, 0, 'U ', 'USER_TABLE', created, created, shipped, "
      "0, "
-     "0, tracked, 0, 'NON_TEMPORAL_TABLE', 0, 0, 0, (SELECT max(column_id) FROM D.sys_columns c "
+     "0, tracked, CASE WHEN EXISTS (SELECT 1 FROM D.sys_columns p WHERE p.object_id = o.object_id "
+     "AND p.sparse & 8) THEN 2 ELSE 0 END, CASE WHEN EXISTS (SELECT 1 FROM D.sys_columns p WHERE "
+     "p.object_id = o.object_id AND p.sparse & 8) THEN 'SYSTEM_VERSIONED_TEMPORAL_TABLE' ELSE "
+     "'NON_TEMPORAL_TABLE' END, 0, 0, 0, (SELECT max(column_id) FROM D.sys_columns c "
      "WHERE c.object_id = o.object_id) FROM D.sys_objects o WHERE type = 'U' AND %SEEN%"},
     {"sys", "objects",
      "name s!,object_id i!,principal_id i,schema_id i!,parent_object_id i!,type c,type_desc "
@@ -50,11 +53,14 @@ static const struct sysview VIEWS[] = {
      "b!,is_computed b!,is_filestream b!,is_replicated b,default_object_id i!,is_sparse "
      "b,is_column_set b,generated_always_type t,generated_always_type_desc n,encryption_type "
      "i,encryption_type_desc n,is_hidden b!,is_masked b!",
-     "SELECT object_id, name, column_id, ms_type_info(type,'s'), ms_type_info(type,'u'), "
-     "ms_type_info(type,'l'), ms_type_info(type,'p'), ms_type_info(type,'c'), "
+     "SELECT object_id, name, column_id, ms_type_info(type,'s'), coalesce(user_type + 0, "
+     "ms_type_info(type,'u')), ms_type_info(type,'l'), ms_type_info(type,'p'), "
+     "ms_type_info(type,'c'), "
      "ms_collation(collation), nullable, 1, rowguid, is_identity, computed_text IS NOT NULL, 0, 0, "
-     "CASE WHEN default_text IS NULL THEN 0 ELSE object_id + column_id END, sparse, 0, 0, "
-     "'NOT_APPLICABLE', NULL, NULL, 0, 0 FROM D.sys_columns o WHERE %SEEN%"},
+     "CASE WHEN default_text IS NULL THEN 0 ELSE object_id + column_id END, sparse & 1, (sparse >> "
+     "1) & 1, (sparse >> 3) & 3, CASE (sparse >> 3) & 3 WHEN 1 THEN 'AS_ROW_START' WHEN 2 THEN "
+     "'AS_ROW_END' ELSE 'NOT_APPLICABLE' END, NULL, NULL, (sparse >> 2) & 1, 0 FROM D.sys_columns "
+     "o WHERE %SEEN%"},
     {"sys", "identity_columns",
      "object_id i!,name s,column_id i!,seed_value V,increment_value V,last_value V",
      "SELECT object_id, name, column_id, NULL, NULL, NULL FROM D.sys_columns WHERE is_identity"},
@@ -72,7 +78,9 @@ static const struct sysview VIEWS[] = {
      "name s!,system_type_id t!,user_type_id i!,schema_id i!,principal_id i,max_length "
      "m!,precision t!,scale t!,collation_name s,is_nullable b,is_user_defined b!,is_assembly_type "
      "b!,is_table_type b!",
-     "SELECT name, sid, uid, 4, NULL, len, prec, sc, coll, 1, 0, asm, 0 FROM (%TYPES%)"},
+     "SELECT name, sid, uid, 4, NULL, len, prec, sc, coll, 1, 0, asm, 0 FROM (%TYPES%) UNION ALL "
+     "SELECT name, ms_type_info(type,'s'), user_type_id, schema_id, NULL, ms_type_info(type,'l'), "
+     "ms_type_info(type,'p'), ms_type_info(type,'c'), NULL, nullable, 1, 0, 0 FROM D.sys_types"},
     {"sys", "key_constraints",
      "name s!,object_id i!,schema_id i!,parent_object_id i!,type c,type_desc n,unique_index_id i",
      "SELECT i.name, i.object_id + i.index_id, o.schema_id, i.object_id, CASE is_primary WHEN 1 "
