@@ -5,6 +5,7 @@
 #include "tests/mssqld/sql/cdc_parts.h"
 #include "tests/mssqld/sql/fault.h"
 #include "tests/mssqld/sql/job.h"
+#include "tests/mssqld/sql/recovery.h"
 
 static int
 missing(struct session *s, const char *parameter)
@@ -150,13 +151,91 @@ cleanup_pause(struct session *s, const struct proc_call *call)
     return cdc_cleanup_pause(s, proc_int(s, call, "@on", 0, 1) != 0);
 }
 
+static int
+backup(struct session *s, const struct proc_call *call)
+{
+    return recovery_backup(s, proc_text(s, call, "@name", 0, ""));
+}
+
+static int
+restore(struct session *s, const struct proc_call *call)
+{
+    struct restore_order o = {
+        .backup = proc_text(s, call, "@name", 0, ""),
+        .new_create_date = proc_int(s, call, "@new_create_date", 1, 1) != 0,
+        .as = proc_text(s, call, "@as", 2, NULL),
+        .keep_cdc = proc_int(s, call, "@keep_cdc", 3, 1) != 0,
+    };
+
+    return recovery_restore(s, &o);
+}
+
+static int
+failover(struct session *s, const struct proc_call *call)
+{
+    struct failover_order o = {
+        .server = proc_text(s, call, "@server", 0, NULL),
+        .backup = proc_text(s, call, "@restore", 1, NULL),
+        .new_fork = proc_int(s, call, "@new_fork", 2, 0) != 0,
+        .new_create_date = proc_int(s, call, "@new_create_date", 3, 1) != 0,
+        .keep_jobs = proc_int(s, call, "@keep_jobs", 4, 0) != 0,
+    };
+
+    return recovery_failover(s, &o);
+}
+
+static int
+database_state(struct session *s, const struct proc_call *call)
+{
+    return recovery_set_state(s, s->current, proc_text(s, call, "@state", 0, "ONLINE"));
+}
+
+static int
+read_only(struct session *s, const struct proc_call *call)
+{
+    return recovery_read_only(s, s->current, proc_int(s, call, "@on", 0, 1) != 0, true);
+}
+
+static int
+as_primary(struct session *s, const struct proc_call *call)
+{
+    s->primary = proc_int(s, call, "@on", 0, 1) != 0;
+    return 0;
+}
+
+/* One connection, or all others. */
+static int
+kill_sessions(struct session *s, const struct proc_call *call)
+{
+    int64_t spid = proc_int(s, call, "@spid", 0, 0);
+
+    if (spid == 0)
+        recovery_cut_others(s, NULL);
+    else
+        engine_cut(s->engine, (uint16_t)spid);
+    return 0;
+}
+
 static const struct {
     const char *name;
     int (*run)(struct session *s, const struct proc_call *call);
 } PROCEDURES[] = {
-    {"fail_next", fail_next},         {"before_next", before_next},   {"fail_clear", fail_clear},
-    {"capture_delay", capture_delay}, {"capture_fail", capture_fail}, {"agent", agent},
-    {"dummy_row", dummy_row},         {"clock", clock_shift},         {"zone", zone},
+    {"fail_next", fail_next},
+    {"before_next", before_next},
+    {"fail_clear", fail_clear},
+    {"capture_delay", capture_delay},
+    {"capture_fail", capture_fail},
+    {"agent", agent},
+    {"dummy_row", dummy_row},
+    {"clock", clock_shift},
+    {"backup", backup},
+    {"restore", restore},
+    {"failover", failover},
+    {"database_state", database_state},
+    {"read_only", read_only},
+    {"as_primary", as_primary},
+    {"kill", kill_sessions},
+    {"zone", zone},
     {"cleanup_pause", cleanup_pause},
 };
 

@@ -4,6 +4,7 @@
 
 #include "common/err.h"
 #include "tests/mssqld/sql/collation.h"
+#include "tests/mssqld/sql/recovery.h"
 #include "tests/mssqld/sql/security.h"
 
 static const char *const TABLES[] = {
@@ -315,6 +316,8 @@ catalog_database(struct session *s, const struct name *name)
                          s->login, d->name);
         return NULL;
     }
+    if (d != s->current && recovery_check(s, d) != 0)
+        return NULL;
     return session_attach(s, d) == 0 ? d : NULL;
 }
 

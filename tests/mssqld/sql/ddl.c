@@ -5,6 +5,7 @@
 #include "tests/mssqld/sql/collation.h"
 #include "tests/mssqld/sql/ddl_parts.h"
 #include "tests/mssqld/sql/parse.h"
+#include "tests/mssqld/sql/recovery.h"
 #include "tests/mssqld/sql/security.h"
 #include "tests/mssqld/sql/stats.h"
 
@@ -494,6 +495,10 @@ alter_database(struct session *s, const struct stmt *x)
         atomic_store(&d->snapshot_allowed, on);
     else if (strcasecmp(x->word2, "READ_COMMITTED_SNAPSHOT") == 0)
         atomic_store(&d->rcsi, on);
+    else if (strcasecmp(x->word2, "ONLINE") == 0 || strcasecmp(x->word2, "OFFLINE") == 0)
+        return recovery_set_state(s, d, x->word2);
+    else if (strncasecmp(x->word2, "READ_", 5) == 0)
+        return recovery_read_only(s, d, strcasecmp(x->word2, "READ_ONLY") == 0, false);
     engine_save_database(s->engine, d);
     return 0;
 }

@@ -13,7 +13,8 @@
 
 static const char SERVER_TABLES[] =
     "CREATE TABLE IF NOT EXISTS srv_databases (id INTEGER PRIMARY KEY, name TEXT UNIQUE, "
-    "created INT, fork BLOB, broker BLOB, cdc INT, snapshot INT, rcsi INT);"
+    "created INT, fork BLOB, broker BLOB, cdc INT, snapshot INT, rcsi INT, guid BLOB, family BLOB, "
+    "grp BLOB, first_fork BLOB, fork_lsn BLOB, state INT, read_only INT);"
     "CREATE TABLE IF NOT EXISTS srv_logins (id INTEGER PRIMARY KEY, name TEXT COLLATE NOCASE "
     "UNIQUE, "
     "password TEXT, sysadmin INT, database TEXT, disabled INT, windows INT);"
@@ -79,11 +80,13 @@ engine_catalog_changed(struct engine *g)
 static void
 save_locked(struct engine *g, const struct database *d)
 {
+    static const uint8_t NONE[16];
     sqlite3_stmt *q = NULL;
 
     CHECK(sqlite3_prepare_v2(g->master,
-                             "REPLACE INTO srv_databases VALUES (?1,?2,?3,?4,?5,?6,?7,?8)", -1, &q,
-                             NULL) == SQLITE_OK);
+                             "REPLACE INTO srv_databases VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,"
+                             "?11,?12,?13,?14,?15)",
+                             -1, &q, NULL) == SQLITE_OK);
     (void)sqlite3_bind_int(q, 1, d->id);
     (void)sqlite3_bind_text(q, 2, d->name, -1, SQLITE_STATIC);
     (void)sqlite3_bind_int64(q, 3, d->create_date);
@@ -92,6 +95,16 @@ save_locked(struct engine *g, const struct database *d)
     (void)sqlite3_bind_int(q, 6, atomic_load(&d->cdc_enabled));
     (void)sqlite3_bind_int(q, 7, atomic_load(&d->snapshot_allowed));
     (void)sqlite3_bind_int(q, 8, atomic_load(&d->rcsi));
+    (void)sqlite3_bind_blob(q, 9, d->guid, 16, SQLITE_STATIC);
+    (void)sqlite3_bind_blob(q, 10, d->family_guid, 16, SQLITE_STATIC);
+    if (memcmp(d->group_guid, NONE, sizeof NONE) != 0)
+        (void)sqlite3_bind_blob(q, 11, d->group_guid, 16, SQLITE_STATIC);
+    if (d->forked) {
+        (void)sqlite3_bind_blob(q, 12, d->first_fork, 16, SQLITE_STATIC);
+        (void)sqlite3_bind_blob(q, 13, d->fork_lsn, LSN_SIZE, SQLITE_STATIC);
+    }
+    (void)sqlite3_bind_int(q, 14, atomic_load(&d->state));
+    (void)sqlite3_bind_int(q, 15, atomic_load(&d->read_only));
     CHECK(sqlite3_step(q) == SQLITE_DONE);
     (void)sqlite3_finalize(q);
 }
@@ -134,6 +147,8 @@ database_create(struct engine *g, int id, const char *name)
     d->create_date = datetime_grid(local.days * TICKS_PER_DAY + local.ticks);
     sqlite3_randomness(16, d->fork_guid);
     sqlite3_randomness(16, d->broker_guid);
+    sqlite3_randomness(16, d->guid);
+    sqlite3_randomness(16, d->family_guid);
     save_locked(g, d);
     return d;
 }
@@ -268,6 +283,17 @@ load_databases(struct engine *g)
         atomic_store(&d->cdc_enabled, sqlite3_column_int(q, 5) != 0);
         atomic_store(&d->snapshot_allowed, sqlite3_column_int(q, 6) != 0);
         atomic_store(&d->rcsi, sqlite3_column_int(q, 7) != 0);
+        memcpy(d->guid, sqlite3_column_blob(q, 8), 16);
+        memcpy(d->family_guid, sqlite3_column_blob(q, 9), 16);
+        if (sqlite3_column_bytes(q, 10) == 16)
+            memcpy(d->group_guid, sqlite3_column_blob(q, 10), 16);
+        d->forked = sqlite3_column_bytes(q, 11) == 16;
+        if (d->forked) {
+            memcpy(d->first_fork, sqlite3_column_blob(q, 11), 16);
+            memcpy(d->fork_lsn, sqlite3_column_blob(q, 12), LSN_SIZE);
+        }
+        atomic_store(&d->state, sqlite3_column_int(q, 13));
+        atomic_store(&d->read_only, sqlite3_column_int(q, 14) != 0);
     }
     (void)sqlite3_finalize(q);
 }
@@ -379,6 +405,8 @@ engine_close(struct engine **engine)
     free(g->directory);
     free(g->sa_password);
     free(g->server_name);
+    while (g->n_old_names > 0)
+        free(g->old_names[--g->n_old_names]);
     free(g);
     *engine = NULL;
 }

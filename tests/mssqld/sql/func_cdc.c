@@ -325,7 +325,7 @@ fn_log_end(sqlite3_context *c, int n, sqlite3_value **v)
     uint8_t lsn[LSN_SIZE];
 
     (void)n;
-    if (d == NULL)
+    if (d == NULL || atomic_load(&d->secondary))
         return;
     (void)pthread_mutex_lock(&s->engine->mutex);
     memcpy(lsn, d->log_end, LSN_SIZE);

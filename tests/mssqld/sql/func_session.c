@@ -4,6 +4,7 @@
 #include "tests/mssqld/sql/catalog.h"
 #include "tests/mssqld/sql/collation.h"
 #include "tests/mssqld/sql/func.h"
+#include "tests/mssqld/sql/recovery.h"
 
 #define META(name) static void name(sqlite3_context *c, int n, sqlite3_value **v)
 
@@ -79,11 +80,15 @@ META(fn_databasepropertyex)
     if (d == NULL)
         return;
     if (strcasecmp(p, "Updateability") == 0)
-        variant_text(c, "READ_WRITE");
+        variant_text(c, atomic_load(&d->read_only) ? "READ_ONLY" : "READ_WRITE");
     else if (strcasecmp(p, "Collation") == 0)
         variant_text(c, COLLATION_DEFAULT);
     else if (strcasecmp(p, "Status") == 0)
-        variant_text(c, "ONLINE");
+        variant_text(c, atomic_load(&d->state) == STATE_OFFLINE      ? "OFFLINE"
+                        : atomic_load(&d->state) == STATE_RESTORING  ? "RESTORING"
+                        : atomic_load(&d->state) == STATE_RECOVERING ? "RECOVERING"
+                        : atomic_load(&d->state) == STATE_SUSPECT    ? "SUSPECT"
+                                                                     : "ONLINE");
     else if (strcasecmp(p, "Recovery") == 0)
         variant_text(c, "FULL");
     else if (strcasecmp(p, "UserAccess") == 0)

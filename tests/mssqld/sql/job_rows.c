@@ -176,7 +176,7 @@ job_rows(struct session *s, struct database *d, const char *what, struct sbuf *o
     (void)pthread_mutex_lock(&g->mutex);
     if (strcmp(what, "jobs") == 0)
         put_jobs(g, out);
-    else if (!atomic_load(&d->cdc_enabled))
+    else if (!atomic_load(&d->cdc_enabled) || atomic_load(&d->secondary))
         sbuf_add(out, "");
     else if (strcmp(what, "sessions") == 0)
         put_sessions(g, d, out);

@@ -560,7 +560,7 @@ parse_alter(struct parser *p)
             return NULL;
         s->word2 = p->t++->text;
         (void)accept_op(p, '=');
-        s->text = p->t->kind == TOKEN_END ? "" : p->t++->text;
+        s->text = p->t->kind == TOKEN_END || at_op(p, ';') ? "" : p->t++->text;
         while (p->t->kind != TOKEN_END && !at_op(p, ';'))
             p->t++; /* WITH ROLLBACK IMMEDIATE */
         return s;

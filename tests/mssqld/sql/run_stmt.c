@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "tests/mssqld/sql/fault.h"
+#include "tests/mssqld/sql/recovery.h"
 #include "tests/mssqld/sql/run_parts.h"
 
 static int
@@ -298,6 +299,14 @@ run_return(struct run *r, struct stmt *x)
     return 0;
 }
 
+/* In a database that is closed: settings, the way out, and what an administrator says. */
+static bool
+is_always_allowed(const struct session *s, const struct stmt *x)
+{
+    return x->kind == STMT_SET_OPTION || x->kind == STMT_USE ||
+           (s->sysadmin && (x->kind == STMT_EXEC || x->kind == STMT_ALTER_DATABASE));
+}
+
 static int
 run_one(struct run *r, struct stmt *x)
 {
@@ -305,6 +314,9 @@ run_one(struct run *r, struct stmt *x)
 
     if (atomic_load(&s->engine->n_faults) > 0 && s->sink != NULL && x->end > x->start &&
         fault_statement(s, r->frame->text + x->start, x->end - x->start) != 0)
+        return -1;
+    if (atomic_load(&s->current->state) != STATE_ONLINE && !is_always_allowed(s, x) &&
+        recovery_check(s, s->current) != 0)
         return -1;
     catalog_refresh(s);
     switch ((int)x->kind) {

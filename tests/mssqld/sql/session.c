@@ -11,6 +11,7 @@
 #include "tests/mssqld/sql/fault.h"
 #include "tests/mssqld/sql/func.h"
 #include "tests/mssqld/sql/plan.h"
+#include "tests/mssqld/sql/recovery.h"
 #include "tests/mssqld/sql/security.h"
 
 #define ATTACH_MAX 9 /* SQLite allows 10 */
@@ -252,9 +253,14 @@ session_open(struct engine *engine, const struct login_request *login, uint16_t 
     s = session_new(engine, spid);
     s->login = strdup(login->user);
     s->sysadmin = sysadmin;
+    s->read_only_intent = login->read_only_intent;
     s->application = strdup(login->application != NULL ? login->application : "");
     s->host = strdup(login->host != NULL ? login->host : "");
     d = engine_database(engine, want);
+    if (d != NULL && recovery_check(s, d) != 0) {
+        (void)refuse(sink, s->error.number, s->error.state, s->error.severity, s->error.text);
+        d = NULL;
+    }
     (void)snprintf(text, sizeof text,
                    "Cannot open database \"%s\" requested by the login. The login failed.", want);
     free(database);

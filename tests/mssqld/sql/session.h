@@ -39,6 +39,15 @@ struct database {
     int64_t create_date; /* ticks, local time */
     uint8_t fork_guid[16];
     uint8_t broker_guid[16];
+    uint8_t guid[16];
+    uint8_t family_guid[16];
+    uint8_t group_guid[16]; /* of the availability group; zero = in none */
+    uint8_t first_fork[16]; /* the fork the current one left at fork_lsn */
+    uint8_t fork_lsn[LSN_SIZE];
+    bool forked;
+    _Atomic int state;      /* enum database_state */
+    _Atomic bool read_only; /* 3906 for who writes */
+    _Atomic bool secondary; /* a readable replica: no scans of its own */
     _Atomic bool cdc_enabled;
     _Atomic bool snapshot_allowed;
     _Atomic bool rcsi;
@@ -60,7 +69,9 @@ struct engine {
     pthread_cond_t changed; /* a writer let go */
     char *directory;
     char *sa_password;
-    char *server_name;
+    char *_Atomic server_name;
+    char *old_names[64]; /* until the engine closes: they may be being read */
+    int n_old_names;
     unsigned dummy_row_ms;
     sqlite3 *master; /* writes of srv_* tables, under mutex */
     struct database *databases;
@@ -141,6 +152,8 @@ struct session {
     struct session *next; /* engine.sessions */
     char *login;
     bool sysadmin;
+    bool read_only_intent;
+    bool primary; /* writes databases that are read-only, as the primary's log does */
     char *application;
     char *host;
     uint16_t spid;
@@ -216,7 +229,7 @@ void engine_catalog_changed(struct engine *g);
 int engine_setup_database(struct session *s, struct database *d);
 void engine_load_log_end(struct session *s, struct database *d); /* from the file */
 
-/* Closes the connection of a session, whatever it does now; 0 = all but this one. */
+/* Closes the connection of a session, whatever it does now. */
 void engine_cut(struct engine *g, uint16_t spid);
 
 /* session.c */

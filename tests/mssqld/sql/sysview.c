@@ -12,16 +12,20 @@ static const struct sysview VIEWS[] = {
      "t!,collation_name s,user_access t,user_access_desc n,is_read_only b,state t,state_desc "
      "n,snapshot_isolation_state t,snapshot_isolation_state_desc n,is_read_committed_snapshot_on "
      "b,recovery_model t,recovery_model_desc n,is_cdc_enabled b!,service_broker_guid "
-     "u!,is_broker_enabled b!,is_published b!,replica_id u,log_reuse_wait_desc n,is_encrypted "
-     "b,is_accelerated_database_recovery_on b",
+     "u!,is_broker_enabled b!,is_published b!,replica_id u,group_database_id u,log_reuse_wait_desc "
+     "n,is_encrypted b,is_accelerated_database_recovery_on b,delayed_durability "
+     "i,delayed_durability_desc n",
      "SELECT name, id, NULL, x'01', created, 160, 'SQL_Latin1_General_CP1_CI_AS', 0, 'MULTI_USER', "
-     "0, 0, 'ONLINE', snapshot, CASE snapshot WHEN 1 THEN 'ON' ELSE 'OFF' END, rcsi, 1, 'FULL', "
-     "cdc, broker, 1, 0, NULL, CASE cdc WHEN 1 THEN 'REPLICATION' ELSE 'NOTHING' END, 0, 0 FROM "
+     "read_only, CASE WHEN state < 20 THEN state ELSE 0 END, CASE state WHEN 1 THEN 'RESTORING' "
+     "WHEN 2 THEN 'RECOVERING' WHEN 4 THEN 'SUSPECT' WHEN 6 THEN 'OFFLINE' ELSE 'ONLINE' END, "
+     "snapshot, CASE snapshot WHEN 1 THEN 'ON' ELSE 'OFF' END, rcsi, 1, 'FULL', cdc, broker, 1, 0, "
+     "grp, grp, CASE cdc WHEN 1 THEN 'REPLICATION' ELSE 'NOTHING' END, 0, 0, 0, 'DISABLED' FROM "
      "d1.srv_databases"},
     {"sys", "database_recovery_status",
      "database_id i!,database_guid u,family_guid u,last_log_backup_lsn N,recovery_fork_guid "
      "u,first_recovery_fork_guid u,fork_point_lsn N",
-     "SELECT id, fork, fork, NULL, fork, NULL, NULL FROM d1.srv_databases"},
+     "SELECT id, guid, family, NULL, fork, first_fork, ms_lsn_number(fork_lsn) FROM "
+     "d1.srv_databases WHERE ms_has_perms_by_name(NULL, NULL, 'VIEW SERVER STATE')"},
     {"sys", "schemas", "name s!,schema_id i!,principal_id i",
      "SELECT name, schema_id, principal_id FROM D.sys_schemas"},
     {"sys", "tables",

@@ -75,6 +75,10 @@ tx_begin_write(struct session *s, struct database *d, int object_id)
 {
     if (d->id == DB_MASTER && !s->sysadmin)
         return sqlerr_set(&s->error, 262, 14, 1, "Permission denied in database 'master'.");
+    if (atomic_load(&d->read_only) && !s->primary && !s->cdc_internal)
+        return sqlerr_set(&s->error, 3906, 16, 1,
+                          "Failed to update database \"%s\" because the database is read-only.",
+                          d->name);
     if (tx_lock(s, d, object_id) != 0)
         return -1;
     note_begin(s);
