@@ -62,7 +62,8 @@ START_TEST(restored)
     (void)snprintf(created, sizeof created, "%.40s",
                    run(s, "SELECT create_date FROM sys.databases WHERE name = N'db'"));
     ok(s, "INSERT INTO t VALUES (2, 2); ALTER TABLE t ADD w int NULL");
-    (void)snprintf(lsn, sizeof lsn, "%.40s", run(s, "SELECT MAX([__$start_lsn]) FROM cdc.dbo_t_CT"));
+    (void)snprintf(lsn, sizeof lsn, "%.40s",
+                   run(s, "SELECT MAX([__$start_lsn]) FROM cdc.dbo_t_CT"));
     refused(s, "EXEC mssqld.restore @name = N'never'", 3201);
     refused(s, "BEGIN TRAN; EXEC mssqld.restore @name = N'early'", 3021);
     ok(s, "ROLLBACK");
