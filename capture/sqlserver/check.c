@@ -1,3 +1,4 @@
+#include "capture/sqlserver/check_rights.h"
 #include "capture/sqlserver/db.h"
 #include "capture/sqlserver/sqlserver.h"
 #include "common/err.h"
@@ -147,34 +148,6 @@ check_retention(struct check *c)
 
 /* ---- the tables ---- */
 
-static int
-check_rights(struct check *c, const struct instance *in, bool *granted)
-{
-    const struct table_def *d = in->table.def;
-    struct sql q = {.text = NULL};
-    struct sql name = {.text = NULL};
-    int64_t allowed = 1;
-    int rc = 0;
-
-    sql_add_name(&name, d->schema);
-    sql_add(&name, ".");
-    sql_add_name(&name, d->name);
-    sql_add(&q, "SELECT HAS_PERMS_BY_NAME(");
-    sql_add_string(&q, name.text != NULL ? name.text : "", name.len);
-    sql_add(&q, ", N'OBJECT', N'SELECT')");
-    *granted = true;
-    if (sql_text(&q, c->e) == NULL)
-        rc = -1;
-    else if (ask_number(c, q.text, 0, &allowed) && allowed == 0) {
-        *granted = false;
-        rc = add(c, SOURCE_ERROR, "GRANT SELECT on the table to the login",
-                 "table %s.%s may not be read by the login", d->schema, d->name);
-    }
-    sql_free(&q);
-    sql_free(&name);
-    return rc;
-}
-
 /* Text stored in another code page than the database's is damaged by the capture job itself. */
 static int
 check_collations(struct check *c, const struct instance *in)
@@ -214,7 +187,8 @@ check_table(struct check *c, const struct instance *in)
 
     if (in->table.refused != NULL)
         return add_refused(c, in);
-    if (check_rights(c, in, &granted) != 0 || check_collations(c, in) != 0)
+    if (check_rights_table(c->s, in, c->findings, &granted, c->e) != 0 ||
+        check_collations(c, in) != 0)
         return -1;
     if (!granted)
         return 0;
@@ -245,6 +219,8 @@ check_tables(struct check *c)
             return -1;
         n++;
     }
+    if (check_rights_unseen(c->s, c->findings, c->e) != 0)
+        return -1;
     if (n == 0)
         return add(c, SOURCE_ERROR,
                    "check schema-name and table-name in TableMappings; the login sees only tables "
@@ -260,6 +236,10 @@ check_source(struct source *base, struct source_findings *findings, struct err *
     bool go_on = false;
 
     if (check_connection(&c, &go_on) != 0)
+        return -1;
+    if (!go_on)
+        return 0;
+    if (check_rights(c.s, c.findings, &go_on, e) != 0)
         return -1;
     if (!go_on)
         return 0;

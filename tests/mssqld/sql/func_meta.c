@@ -332,8 +332,17 @@ META(fn_has_perms_by_name)
         return;
     }
     t = security_object(s, func_arg(v[0]));
-    if (t != NULL)
+    if (t != NULL) {
         sqlite3_result_int(c, security_allowed(s, t, permission));
+    } else {
+        struct name view = split_name(s, func_arg(v[0]));
+        struct database *d =
+            view.database != NULL ? engine_database(s->engine, view.database) : s->current;
+
+        if (d != NULL && d->id == DB_MSDB && rights_job_view(view.object) != 0 &&
+            session_attach(s, d) == 0)
+            sqlite3_result_int(c, rights_object(s, d, rights_job_view(view.object), 1, permission));
+    }
 }
 
 /* JSON array for fn_my_permissions. */

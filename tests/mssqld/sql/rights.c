@@ -212,7 +212,19 @@ state_refused(struct session *s, int32_t number, const char *text)
 }
 
 int
-rights_require_state(struct session *s, struct database *d, char right)
+rights_job_view(const char *name)
+{
+    static const char *const VIEWS[] = {"sysjobs", "sysjobactivity", "sysjobhistory",
+                                        "sysjobservers", "syssessions"};
+
+    for (size_t i = 0; i < sizeof VIEWS / sizeof VIEWS[0]; i++)
+        if (strcasecmp(VIEWS[i], name) == 0)
+            return 0x7E000000 + (int)i;
+    return 0;
+}
+
+int
+rights_require_state(struct session *s, struct database *d, const char *name, char right)
 {
     if (right == 'S' && !rights_server(s, "VIEW SERVER STATE"))
         return state_refused(s, 300,
@@ -224,10 +236,11 @@ rights_require_state(struct session *s, struct database *d, char right)
                                           "VIEW DATABASE STATE permission denied in database "
                                           "'%s'.",
                                           d->name));
-    if (right == 'J' && !rights_object(s, d, 0, 1, "SELECT"))
+    if (right == 'J' && !rights_object(s, d, rights_job_view(name), 1, "SELECT"))
         return sqlerr_set(&s->error, 229, 14, 5,
-                          "The SELECT permission was denied on the object, database 'msdb', schema "
-                          "'dbo'.");
+                          "The SELECT permission was denied on the object '%s', database 'msdb', "
+                          "schema 'dbo'.",
+                          name);
     return 0;
 }
 
@@ -351,6 +364,8 @@ security_grant(struct session *s, const struct stmt *x)
             return 0;
         on.table = catalog_find(s, &x->name, 0);
         on.major = on.table != NULL ? on.table->object_id : -1;
+        if (on.major < 0 && s->current->id == DB_MSDB && rights_job_view(x->name.object) != 0)
+            on.major = rights_job_view(x->name.object);
     }
     if (on.major < 0)
         return sqlerr_set(&s->error, 15151, 16, 1,

@@ -15,8 +15,11 @@ bool rights_by_column(struct session *s, const struct table *t);
 bool rights_visible(struct session *s, struct database *d, int object_id);
 bool rights_database(struct session *s, struct database *d, const char *permission);
 bool rights_server(struct session *s, const char *permission);
-/* Views of the state: 'S' server, 'D' database, 'J' msdb; 0 none.  Errors 300, 262 and 297, 229. */
-int rights_require_state(struct session *s, struct database *d, char right);
+/* A name of msdb's job views as a securable: an id no table has; 0 = it is none of them. */
+int rights_job_view(const char *name);
+/* View `name` of the state: 'S' server, 'D' database, 'J' msdb; 0 none.  Errors 300, 262 and 297,
+   229. */
+int rights_require_state(struct session *s, struct database *d, const char *name, char right);
 /* JSON array of the rights on a securable of class SERVER, DATABASE or OBJECT. */
 void rights_list(struct session *s, const char *securable, const char *class, struct sbuf *out);
 

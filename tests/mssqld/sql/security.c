@@ -258,6 +258,7 @@ security_drop_login(struct session *s, const struct stmt *x)
                           "Cannot drop the login '%s', because it does not exist or you do not "
                           "have permission.",
                           x->word);
+    (void)server_statement(s, "DELETE FROM srv_permissions WHERE login = ?1", x->word, "", "");
     return 0;
 }
 
@@ -333,9 +334,18 @@ security_drop_user(struct session *s, const struct stmt *x)
                           "permission.",
                           x->word);
     }
-    return database_statement(s, "DELETE FROM D.sys_principals WHERE name = ?1", x->word, "") < 0
-               ? -1
-               : 0;
+    /* Rights and memberships go with the user: its id may be another one's later. */
+    if (database_statement(s,
+                           "DELETE FROM D.sys_permissions WHERE grantee_id = (SELECT principal_id "
+                           "FROM D.sys_principals WHERE name = ?1)",
+                           x->word, "") < 0 ||
+        database_statement(s,
+                           "DELETE FROM D.sys_members WHERE member_id = (SELECT principal_id FROM "
+                           "D.sys_principals WHERE name = ?1)",
+                           x->word, "") < 0 ||
+        database_statement(s, "DELETE FROM D.sys_principals WHERE name = ?1", x->word, "") < 0)
+        return -1;
+    return 0;
 }
 
 int

@@ -341,7 +341,7 @@ sysview_bind(struct binder *b, struct database *d, const char *schema, const str
 
     if (v == NULL || session_attach(b->s, engine_database_id(b->s->engine, DB_MASTER)) != 0)
         return 0;
-    if (rights_require_state(b->s, d, right_of(v->name)) != 0 || bind_arguments(b, f) != 0)
+    if (rights_require_state(b->s, d, v->name, right_of(v->name)) != 0 || bind_arguments(b, f) != 0)
         return -1;
     *out = (struct rel){.name = v->name, .schema = v->schema};
     make_columns(b, v->columns, sql_alias, out);
