@@ -1,4 +1,4 @@
-"""A relay in front of a TDS server that counts what a client asks: one message, one round trip."""
+"""A relay in front of a TDS server that keeps what a client asks: one message, one round trip."""
 
 import socket
 import threading
@@ -14,6 +14,7 @@ class CountingRelay:
         self.upstream = upstream
         self.messages = 0
         self.largest = 0  # bytes of the largest message
+        self.texts = []  # of the batches, in UTF-16
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self._sockets = [self._listener]
@@ -63,17 +64,18 @@ class CountingRelay:
     def _asked(self, client, server):
         """Packets: type, status, length (2, big-endian), ... of which the last ends the message."""
         stream = client.makefile("rb")
-        size = 0
+        message = b""
         try:
             while len(header := stream.read(8)) == 8:
                 body = stream.read(int.from_bytes(header[2:4], "big") - 8)
                 server.sendall(header + body)
-                size += len(body)
+                message += body
                 if header[1] & END_OF_MESSAGE:
                     if header[0] in (SQL_BATCH, RPC, TRANSACTION):
                         self.messages += 1
-                        self.largest = max(self.largest, size)
-                    size = 0
+                        self.largest = max(self.largest, len(message))
+                        self.texts.append(message)
+                    message = b""
             server.shutdown(socket.SHUT_WR)
         except OSError:
             pass

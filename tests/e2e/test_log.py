@@ -1,7 +1,10 @@
 """Following the log, weir-capture alone against mssqld: what lies in the change rings."""
 
 import json
+import pathlib
 import random
+import re
+import subprocess
 import time
 
 import pytest
@@ -116,8 +119,9 @@ def fold(rows, changes):
     return state
 
 
-def test_deferred_updates_become_updates(mssqld):
-    """Over page borders and deaths the merged stream is the same, event for event, and right."""
+@pytest.mark.parametrize("merge", [False, True])
+def test_deferred_updates_over_deaths_and_pages(mssqld, merge):
+    """Merged or not, the stream is the same, event for event, wherever capture dies, and right."""
     rows = 3000
     make_database(mssqld, ["CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY, u int NOT NULL UNIQUE, "
                            "v nvarchar(20))"])
@@ -130,7 +134,7 @@ def test_deferred_updates_become_updates(mssqld):
 
         def task():
             return Pipeline(mssqld, None, database="shop", tables=("dbo.t",), migration="cdc",
-                            weir={"ChangeRingSize": "16MiB", "MergeDeferredUpdates": True})
+                            weir={"ChangeRingSize": "16MiB", "MergeDeferredUpdates": merge})
 
         with task() as calm, task() as p:
             for q in (calm, p):
@@ -153,7 +157,9 @@ def test_deferred_updates_become_updates(mssqld):
                    for i, u, v in source.query(c, "SELECT id, u, v FROM dbo.t")}
             assert fold(before, changes) == now
             counts = {o: sum(x.operation == o for x in changes) for o in ("insert", "update", "delete")}
-            assert counts == {"insert": 51, "delete": 51, "update": rows + 2 + rows // 2 - 1}
+            merged = rows + 1 + rows // 2 - 1
+            assert counts == ({"insert": 51, "delete": 51, "update": merged + 1} if merge else
+                              {"insert": merged + 51, "delete": merged + 51, "update": 1})
             numbers = [x.number for x in changes]
             assert numbers == sorted(set(numbers))
             assert calm.capture.stop() == 0 and p.capture.stop() == 0
@@ -224,8 +230,9 @@ def test_values_the_log_left_out(mssqld):
 
 
 def test_many_tables_cost_one_round_trip(mssqld):
-    """Idle: one message a look.  A commit: the look, one probe over all tables, a page, the low-water
-    mark; never a message a table.  (A thousand are in tests/bench/capture.py.)"""
+    """Idle: one message a look, and no line in the log.  A commit: the look, one probe over all tables,
+    a page, the low-water mark; never a message a table, never a transaction that would hold up the
+    cleanup job.  (A thousand tables are in tests/bench/capture.py.)"""
     tables = 300
     make_database(mssqld, [f"CREATE TABLE dbo.t{i} (id int NOT NULL PRIMARY KEY)" for i in range(tables)],
                   [f"t{i}" for i in range(tables)])
@@ -246,7 +253,9 @@ def test_many_tables_cost_one_round_trip(mssqld):
 
         wait_until(lambda: polls() > 20, 60, "a quiet log")
         messages, looks = idle_since()
+        log = p.capture.log_text()
         wait_until(lambda: polls() > looks + 50, 30, "fifty looks")
+        assert p.capture.log_text() == log
         later, looks_later = idle_since()
         assert abs((later - messages) - (looks_later - looks)) <= 1
         commits = 10
@@ -257,6 +266,7 @@ def test_many_tables_cost_one_round_trip(mssqld):
         end, looks_end = idle_since()
         assert (end - later) - (looks_end - looks_later) <= 3 * commits + 1
         assert 30_000 < relay.largest < 120_000  # all probes in one batch
+        assert not any("TRAN".encode("utf-16le") in text for text in relay.texts)
         assert p.capture.stop() == 0
 
 
@@ -272,6 +282,39 @@ def test_commit_times_are_utc_whatever_the_servers_zone(mssqld):
             after = time.time_ns()
             change = wait_for(p, i + 1)[i]
             assert before - 4_000_000 <= change.commit_ns <= after + 4_000_000, minutes
+        assert p.capture.stop() == 0
+
+
+def test_memory_does_not_grow_with_a_transaction(mssqld):
+    """The short form of the bench capture.rss: numbered rows, a death in the middle."""
+    rows = 256_000
+    make_database(mssqld, ["CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY, v nvarchar(100))"], ["t"])
+    with Pipeline(mssqld, None, database="shop", tables=("dbo.t",), migration="cdc") as p:
+        p.capture.start()
+        wait_until(lambda: any(c.is_watermark for c in dump(p)), 30, "the start")
+        p.capture.kill()
+        with source.connect(mssqld, "shop", timeout=60) as c:
+            source.execute(c, "BEGIN TRANSACTION")
+            source.execute(c, "INSERT INTO dbo.t VALUES " + ", ".join(
+                f"({i}, N'{100 * 'x'}')" for i in range(1000)))
+            n = 1000
+            while n < rows:
+                source.execute(c, f"INSERT INTO dbo.t SELECT id + {n}, v FROM dbo.t")
+                n *= 2
+            source.execute(c, "COMMIT")
+        p.capture.start()
+        drain = subprocess.Popen([ROOT / "build/test/tests/bench/capture_drain", "numbers",
+                                  p.runtime / "g1/change.0.ring", str(rows + 1)], stdout=subprocess.PIPE)
+        sizes, deaths = [], 0
+        while drain.poll() is None:
+            text = pathlib.Path(f"/proc/{p.capture.process.pid}/status").read_text()
+            sizes.append(sum(int(v) for v in re.findall(r"Rss(?:Anon|File):\s+(\d+) kB", text)))
+            if deaths == 0 and counter(p, "rows_in") > rows / 4:
+                p.capture.kill()
+                p.capture.start()
+                deaths = 1
+        assert drain.wait() == 0 and deaths == 1
+        assert max(sizes) < 64 << 10
         assert p.capture.stop() == 0
 
 
