@@ -15,7 +15,6 @@
 #define BYTES_TOTAL  ((size_t)32 << 20) /* of all pages */
 #define BYTES_MAX    ((size_t)4 << 20)
 #define WAIT_SLICE   100U /* ms between two heartbeats */
-#define ROUND_READER 1U
 
 enum slot_state { SLOT_FREE, SLOT_READY, SLOT_TAKEN };
 
@@ -379,12 +378,12 @@ take_any(struct load_pool *p, int only, struct load_item *out, struct err *e)
     if (only >= 0)
         return take_from(&p->readers[only], (uint32_t)only, out, e);
     for (uint32_t i = 0; i < n && rc == 0; i++) {
-        uint32_t index = (p->next + i) % n;
+        uint32_t index = p->next + i < n ? p->next + i : p->next + i - n;
 
         if (!p->readers[index].is_held)
             rc = take_from(&p->readers[index], index, out, e);
     }
-    p->next = (p->next + ROUND_READER) % n;
+    p->next = p->next + 1 < n ? p->next + 1 : 0;
     return rc;
 }
 

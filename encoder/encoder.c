@@ -289,7 +289,7 @@ prepare_event(struct encoder *enc, struct job *job, struct err *e)
                     ev->operation, ev->table_id);
             return encoder_poison_input(enc, ENCODER_POISON_BAD_EVENT, e);
         }
-        if (!message_is_sent(plan, ev->operation))
+        if (!message_is_sent(plan, ev))
             return 0;
         job->plan = plan;
         job->key.text = plan->text + plan->control_key.text.at;

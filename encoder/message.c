@@ -438,11 +438,14 @@ alter_of(const struct plan *plan, const struct event *ev)
 }
 
 bool
-message_is_sent(const struct plan *plan, enum event_operation operation)
+message_is_sent(const struct plan *plan, const struct event *ev)
 {
-    if (operation >= EVENT_RENAME_TABLE)
-        return plan->alters[PLAN_ALTER(operation)].is_sent;
-    return operation != EVENT_DROP_TABLE || plan->is_drop_sent;
+    const struct plan_alter *a = alter_of(plan, ev);
+
+    if (a != NULL)
+        return a->is_sent;
+    return ev->operation != EVENT_DROP_TABLE || plan->is_drop_sent ||
+           position_is_load(&ev->position);
 }
 
 bool

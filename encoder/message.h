@@ -62,8 +62,9 @@ size_t message_bound(const struct plan *plan, const struct value *values, const 
 size_t message_row(struct message_writer *w, const struct plan *plan, const struct event *ev,
                    const struct value *values, const struct key *key, char *buf);
 
-/* Whether the settings want the control records of an operation. */
-bool message_is_sent(const struct plan *plan, enum event_operation operation);
+/* Whether the settings want the control record.  A drop-table that a load begins with is
+   TargetTablePrepMode's, and no DDL of the source. */
+bool message_is_sent(const struct plan *plan, const struct event *ev);
 
 /* Whether ev's values are what a control event may have: a few texts or NULLs. */
 bool message_control_is_sound(const struct event *ev);

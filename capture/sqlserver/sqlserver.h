@@ -210,16 +210,16 @@ pieces_add(struct source_piece **list, size_t *n, struct sql *q, bool is_ordered
 /* ---- load_reader.c ---- */
 
 int reader_open(struct source *base, struct source_reader **out, struct err *e);
-void reader_close(struct source_reader **r);
-int reader_begin(struct source_reader *r, const struct source_part *part, struct err *e);
-int reader_page(struct source_reader *r, uint32_t rows, size_t bytes, struct source_page *page,
+void reader_close(struct source_reader **base);
+int reader_begin(struct source_reader *base, const struct source_part *part, struct err *e);
+int reader_page(struct source_reader *base, uint32_t rows, size_t bytes, struct source_page *page,
                 struct err *e);
 struct source_page *reader_page_new(struct source *base);
-void reader_page_free(struct source_page **page);
+void reader_page_free(struct source_page **base);
 
 /* The reader's own batch without results, for views. */
-int reader_run(struct source_reader *r, const char *text, struct err *e);
-struct db *reader_db(struct source_reader *r);
+int reader_run(struct source_reader *base, const char *text, struct err *e);
+struct db *reader_db(struct source_reader *base);
 
 /* ---- load_view.c ---- */
 
