@@ -11,10 +11,10 @@
 #include <string.h>
 #include <time.h>
 
-#define SLOTS        2U
-#define BYTES_TOTAL  ((size_t)32 << 20) /* of all pages */
-#define BYTES_MAX    ((size_t)4 << 20)
-#define WAIT_SLICE   100U /* ms between two heartbeats */
+#define SLOTS       2U
+#define BYTES_TOTAL ((size_t)32 << 20) /* of all pages */
+#define BYTES_MAX   ((size_t)4 << 20)
+#define WAIT_SLICE  100U /* ms between two heartbeats */
 
 enum slot_state { SLOT_FREE, SLOT_READY, SLOT_TAKEN };
 

@@ -49,7 +49,8 @@ static struct {
     int connects;
     const char *bad_table; /* name of a table whose rows cannot be read */
     bool has_views;
-    int views; /* readers in a view now, or asked for in vain */
+    int moment; /* of a view, in transactions behind the join */
+    int views;  /* readers in a view now, or asked for in vain */
 } fake_script;
 
 static inline void
@@ -344,9 +345,6 @@ fake_page_free(struct source_page **page)
     *page = NULL;
 }
 
-/* The moment of a view: FAKE_VIEW transactions behind the join. */
-#define FAKE_VIEW 4
-
 static inline int
 fake_view_begin(struct source *s, struct source_table *t, struct source_reader *const *readers,
                 size_t n, struct position *since, struct err *e)
@@ -359,9 +357,10 @@ fake_view_begin(struct source *s, struct source_table *t, struct source_reader *
     fake_script.views += (int)n;
     if (!fake_script.has_views) {
         err_set(e, ERR_CONFIG, "no views here");
+        err_hint(e, "look elsewhere");
         return 1;
     }
-    fake_lsn(FAKE_JOIN + FAKE_VIEW, lsn);
+    fake_lsn((uint64_t)FAKE_JOIN + (uint64_t)fake_script.moment, lsn);
     position_lsn_complete(lsn, since);
     return 0;
 }
@@ -420,6 +419,7 @@ fake_change(struct fake *f, uint64_t lsn, int i, const char *text, const struct 
         {.kind = VALUE_INT, .i = (int64_t)lsn},
         {.kind = VALUE_TEXT, .bytes = {.data = text, .size = (uint32_t)fake_script.text_size}},
     };
+    struct position whole;
     struct position_sqlserver at = {.command_id = i + 1, .operation = 2};
     struct event ev = {.operation = EVENT_INSERT,
                        .n_after = 2,
@@ -430,7 +430,8 @@ fake_change(struct fake *f, uint64_t lsn, int i, const char *text, const struct 
     fake_lsn(lsn, at.start_lsn);
     fake_lsn((uint64_t)i, at.seqval);
     position_from_sqlserver(&at, &ev.position);
-    if (f->tables[i].refused != NULL)
+    position_lsn_complete(at.start_lsn, &whole);
+    if (f->tables[i].refused != NULL || position_compare(&whole, &f->tables[i].since) <= 0)
         return 0;
     if (fake_script.break_after > 0 && ++fake_script.changes > fake_script.break_after) {
         fake_script.break_after = 0;

@@ -1143,6 +1143,235 @@ START_TEST(two_of_one_task)
 }
 END_TEST
 
+/* ---- loads: exact, anew, behind lost rings ---- */
+
+/* Changes of the table from LSN FAKE_JOIN + first on: each once; those before not at all. */
+static void
+check_changes(bool has_key, int first)
+{
+    for (int i = 1; i <= fake_script.transactions; i++)
+        ck_assert_msg(count(EVENT_INSERT, FAKE_JOIN + i, has_key) == (i >= first ? 1U : 0U),
+                      "change %d of table %d: %zu", i, has_key,
+                      count(EVENT_INSERT, FAKE_JOIN + i, has_key));
+}
+
+/* What a view has seen is not given again. */
+START_TEST(exact_load_repeats_nothing)
+{
+    fake_script.has_views = true;
+    fake_script.moment = 4;
+    must_run();
+    must_run();
+    look();
+    for (int key = 0; key < 2; key++) {
+        check_changes(key == 1, 5);
+        for (int64_t id = 1; id <= FAKE_ROWS; id++)
+            ck_assert_uint_eq(count(EVENT_LOAD, id, key == 1), 1);
+    }
+    ck_assert_int_eq(fake_script.views, 0);
+}
+END_TEST
+
+START_TEST(exact_or_not_at_all)
+{
+    task.weir.load_handover = LOAD_EXACT;
+    expect(ERR_CONFIG, "Weir.LoadHandover is exact");
+    task.weir.load_handover = LOAD_AUTO;
+    must_run();
+    check_all(true);
+}
+END_TEST
+
+/* A table whose first rows went out keeps its moment: what came behind it is given, though the rest
+   is read later. */
+START_TEST(killed_in_an_exact_load)
+{
+    static const char *const points[] = {"capture.chunks-planned", "capture.chunks-durable",
+                                         "capture.chunk-read", "capture.published"};
+    char crash[48];
+    int begun = 0;
+
+    fake_script.has_views = true;
+    for (int n = 1; n < 12; n++) {
+        bool was_begun[2];
+
+        fake_script.moment = 4;
+        (void)snprintf(crash, sizeof(crash), "%s:%d", points[_i], n);
+        if (!run_killed(crash))
+            break;
+        fake_script.moment = 8;
+        look();
+        for (int key = 0; key < 2; key++)
+            was_begun[key] = count(EVENT_LOAD, -1, key == 1) > 0;
+        must_run();
+        look();
+        for (int key = 0; key < 2; key++) {
+            begun += was_begun[key] ? 1 : 0;
+            for (int i = was_begun[key] ? 5 : 9; i <= fake_script.transactions; i++)
+                ck_assert_msg(count(EVENT_INSERT, FAKE_JOIN + i, key == 1) == 1,
+                              "%s: change %d of table %d", crash, i, key);
+            for (int64_t id = 1; id <= FAKE_ROWS; id++)
+                ck_assert_uint_ge(count(EVENT_LOAD, id, key == 1), 1);
+        }
+        teardown();
+        ck_assert_int_eq(mkdir(directory, 0750), 0);
+        ck_assert_int_eq(mkdir(state_directory, 0750), 0);
+    }
+    ck_assert_int_gt(begun, 0);
+}
+END_TEST
+
+/* As load_request() notes it. */
+static void
+want_reload(const char *name)
+{
+    struct state s;
+    struct err e = ERR_INIT;
+    size_t found = 0;
+
+    ck_assert_int_eq(state_read(&task, &s, &e), 0);
+    for (size_t i = 0; i < s.n_tables; i++)
+        if (strcmp(s.tables[i].name, name) == 0) {
+            s.tables[i].wants_reload = true;
+            found++;
+        }
+    ck_assert_uint_eq(found, 1);
+    ck_assert_int_eq(state_write(&task, &s, &e), 0);
+    state_free(&s);
+}
+
+static void
+check_loaded_twice(bool has_key, bool exactly)
+{
+    for (int64_t id = 1; id <= FAKE_ROWS; id++) {
+        size_t n = count(EVENT_LOAD, id, has_key);
+
+        ck_assert_msg(exactly ? n == 2 : n >= 2, "row %ld of table %d: %zu", (long)id, has_key, n);
+        ck_assert_uint_eq(count(EVENT_LOAD, id, !has_key), 1);
+    }
+}
+
+/* A table is loaded anew between rounds of the log; its changes and the other table go on. */
+START_TEST(reload_while_following)
+{
+    must_run();
+    want_reload(_i == 0 ? "h" : "k");
+    fake_script.transactions += 20;
+    must_run();
+    check_all(false);
+    check_loaded_twice(_i == 1, true);
+    ck_assert_uint_eq(count(EVENT_CREATE_TABLE, -1, _i == 1), 2);
+}
+END_TEST
+
+START_TEST(killed_in_a_reload)
+{
+    char crash[32];
+    int kills = 0;
+    int before = fake_script.transactions;
+
+    for (int n = 1 + 3 * _i; n < 200; n += 12) {
+        must_run();
+        want_reload("k");
+        fake_script.transactions = before + 20;
+        (void)snprintf(crash, sizeof(crash), "*:%d", n);
+        if (!run_killed(crash))
+            break;
+        kills++;
+        fake_script.transactions = before + 40;
+        must_run();
+        check_all(false);
+        check_loaded_twice(true, false);
+        teardown();
+        ck_assert_int_eq(mkdir(directory, 0750), 0);
+        ck_assert_int_eq(mkdir(state_directory, 0750), 0);
+        fake_script.transactions = before;
+    }
+    ck_assert_int_gt(kills, 5);
+}
+END_TEST
+
+/* The reload's chunks are given again at their places in the log, which lie behind the checkpoint. */
+START_TEST(reload_behind_lost_rings)
+{
+    struct checkpoint c = {.generation = 1, .shipper = 0};
+    struct err e = ERR_INIT;
+    uint8_t lsn[LSN_SIZE];
+    char path[256];
+
+    must_run();
+    want_reload("k");
+    fake_script.transactions += 20;
+    must_run();
+    fake_lsn(FAKE_JOIN + 7, lsn);
+    position_lsn_complete(lsn, &c.position);
+    ck_assert_int_eq(checkpoint_write(&task, &c, &e), 0);
+    for (int i = 0; i < 2; i++) {
+        (void)snprintf(path, sizeof(path), "%s/g1/change.%d.ring", directory, i);
+        ck_assert_int_eq(unlink(path), 0);
+    }
+    must_run();
+    look();
+    check_changes(true, 8);
+    check_changes(false, 8);
+    for (int64_t id = 1; id <= FAKE_ROWS; id++)
+        ck_assert_uint_eq(count(EVENT_LOAD, id, true), 1);
+}
+END_TEST
+
+/* A suspended table takes part again from its reload on. */
+START_TEST(reload_ends_a_suspension)
+{
+    size_t n;
+
+    fake_script.lose[1] = FAKE_JOIN + 8;
+    must_run();
+    fake_script.lose[1] = 0;
+    want_reload("h");
+    fake_script.transactions += 20;
+    must_run();
+    look();
+    n = count(EVENT_INSERT, FAKE_JOIN + 7, false);
+    ck_assert_uint_eq(n, 1);
+    for (int i = 8; i <= 20; i++) /* while it was suspended */
+        ck_assert_uint_eq(count(EVENT_INSERT, FAKE_JOIN + i, false), 0);
+    check_loaded_twice(false, true);
+    ck_assert_uint_eq(count(EVENT_INSERT, FAKE_JOIN + fake_script.transactions, false), 1);
+    must_run();
+    fake_script.transactions += 5;
+    must_run();
+    look();
+    ck_assert_uint_eq(count(EVENT_INSERT, FAKE_JOIN + fake_script.transactions, false), 1);
+}
+END_TEST
+
+/* A table with a value that cannot be carried does not stop the load of the other. */
+START_TEST(unreadable_table_leaves_the_others)
+{
+    fake_script.bad_table = "h";
+    must_run();
+    look();
+    for (int64_t id = 1; id <= FAKE_ROWS; id++)
+        ck_assert_uint_eq(count(EVENT_LOAD, id, true), 1);
+    ck_assert_uint_eq(count(EVENT_LOAD, -1, false), 0);
+    check_changes(true, 1);
+}
+END_TEST
+
+START_TEST(stops_once_behind_the_load)
+{
+    task.stop_after_load = _i == 0;
+    task.stop_after_cached_changes = _i == 1;
+    must_run();
+    look();
+    for (int64_t id = 1; id <= FAKE_ROWS; id++)
+        ck_assert_uint_eq(count(EVENT_LOAD, id, true), 1);
+    ck_assert_uint_eq(count(EVENT_INSERT, -1, true), 0);
+    must_run();
+    check_all(true);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -1189,6 +1418,17 @@ main(void)
     tcase_add_loop_test(tc, killed_around_a_hole, 0, 2);
     tcase_add_test(tc, hole_grows_when_rings_are_lost);
     tcase_add_test(tc, no_table_left_is_the_operators);
+    tcase_add_test(tc, exact_load_repeats_nothing);
+    tcase_add_test(tc, exact_or_not_at_all);
+    tcase_add_loop_test(tc, reload_while_following, 0, 2);
+    tcase_add_test(tc, reload_behind_lost_rings);
+    tcase_add_test(tc, reload_ends_a_suspension);
+    tcase_add_test(tc, unreadable_table_leaves_the_others);
+    tcase_add_loop_test(tc, stops_once_behind_the_load, 0, 2);
+#ifdef WEIR_FAULTS
+    tcase_add_loop_test(tc, killed_in_an_exact_load, 0, 4);
+    tcase_add_loop_test(tc, killed_in_a_reload, 0, 4);
+#endif
     tcase_add_test(tc, other_numbers_make_a_generation);
     tcase_add_test(tc, damaged_state);
     tcase_add_test(tc, foreign_state);
