@@ -335,3 +335,62 @@ def test_full_load_alone_stays_ended(mssqld, fast_kinesisd):
         assert p.capture.wait() == 0
         reader.poll()
         assert sum(r.is_load for r in reader.records) == 600
+
+
+def test_partitions_and_statistics(mssqld, fast_kinesisd):
+    """Pieces by $PARTITION, by a histogram, of heaps by an index and by the rows' checksums: each row once."""
+    with source.connect(mssqld, "master") as c:
+        source.execute(c, "CREATE DATABASE shop")
+    with source.connect(mssqld, "shop") as c:
+        for statement in ["EXEC sys.sp_cdc_enable_db",
+                          "CREATE PARTITION FUNCTION pf(int) AS RANGE RIGHT FOR VALUES (3000, 9000)",
+                          "CREATE PARTITION SCHEME ps AS PARTITION pf ALL TO ([PRIMARY])",
+                          "CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY, v int) ON ps(id)",
+                          "CREATE TABLE dbo.h (id varchar(30) NOT NULL PRIMARY KEY, v int)"]:
+            source.execute(c, statement)
+        for start in range(0, 42_000, 1000):
+            rows = range(start, start + 1000)
+            source.execute(c, "INSERT INTO dbo.h VALUES " + ", ".join(f"('k{i * 7919 % 50000}', {i})" for i in rows))
+            if start < 12_000:
+                source.execute(c, "INSERT INTO dbo.t VALUES " + ", ".join(f"({i}, {i})" for i in rows))
+        source.execute(c, "UPDATE STATISTICS dbo.h")
+        for table in ("t", "h"):
+            enable(c, table)
+    with Pipeline(mssqld, fast_kinesisd, database="shop", rules=rules({"type": "partitions-auto"})) as p:
+        reader = StreamReader(fast_kinesisd.client(), "invoices")
+        p.start()
+        reader.wait(lambda rs: sum(r.is_load for r in rs) >= 54_000, 60, "the load")
+        wait_until(lambda: loaded(p), 30, "the load's end")
+        reader.poll()
+        assert sorted(r.data["id"] for r in reader.records if r.is_load and r.table == "dbo.t") == list(range(12_000))
+        assert sorted(r.data["v"] for r in reader.records if r.is_load and r.table == "dbo.h") == list(range(42_000))
+        log = p.capture.log_text()
+        assert "table=dbo.t rows=12000 pieces=3" in log
+        assert "table=dbo.h rows=42000 pieces=4" in log and "no-histogram" not in log
+
+
+def test_reload_by_command_under_writers(mssqld, fast_kinesisd):
+    """One table anew while all go on; killed in between; the folded stream is the table."""
+    names = ["k_int", "k_text"]
+    make_tables(mssqld, ROWS, names=names, small=SMALL[:1])
+    with Pipeline(mssqld, fast_kinesisd, database="shop", tables=("dbo.%",), encoders=2, shippers=2,
+                  settings=SETTINGS) as p:
+        reader = StreamReader(fast_kinesisd.client(), "invoices")
+        with Writers(mssqld, names, ROWS, SEED) as w:
+            p.start()
+            wait_until(lambda: loaded(p), 60, "the load")
+            for _ in range(3):
+                answer = p.weirctl("reload", p.task_file, "--table", "dbo.k_text")
+                assert answer.returncode == 0, answer.stderr
+                at = w.statements
+                wait_until(lambda: w.statements > at + 20 or w.errors, 60, "the writers")
+                p.capture.kill()
+                p.restart_dead()
+            answer = p.weirctl("reload", p.task_file, "--table", "dbo.k_text", "--wait", "40")
+            assert answer.returncode == 0, answer.stderr
+        assert not w.errors
+        wait_settled(mssqld, p, reader, names)
+        loads = {n: sum(r.is_load for r in reader.records if r.table == f"dbo.{n}") for n in names}
+        assert loads["k_text"] > 1.5 * ROWS and loads["k_int"] <= 1.1 * ROWS
+        for v in judge_tables(mssqld, p, reader.records, names):
+            assert v.good, f"{v}\n{v.differences[:3]}"
