@@ -36,9 +36,11 @@
 #define TIME            .type = SETTING_TIME
 #define SECRET          .type = SETTING_SECRET
 #define RULES           .type = SETTING_RULES
+#define ATTRIBUTES(of)  .type = SETTING_ATTRIBUTES, .words = (of)
 #define ANY             .type = SETTING_ANY
 #define REQUIRED        NULL
 #define USED            .status = SETTING_USED
+#define SECOND_OF(of)   .status = SETTING_USED, .second_of = (of)
 #define NO_MEANING(why) .status = SETTING_NO_MEANING, .reason = (why)
 #define NOT_YET(what)   .status = SETTING_NOT_YET, .reason = (what)
 
@@ -308,8 +310,11 @@ settings_type_text(const struct setting *s, char *buf, size_t size)
     case SETTING_RULES:
         (void)snprintf(buf, size, "table mapping rules");
         break;
+    case SETTING_ATTRIBUTES:
+        (void)snprintf(buf, size, "text of Name=value;Name=value, members of %s", s->words);
+        break;
     case SETTING_ANY:
-        (void)snprintf(buf, size, "anything");
+        (void)snprintf(buf, size, "%s", s->second_of != NULL ? "as there" : "anything");
         break;
     default:
         buf[0] = '\0';

@@ -23,7 +23,8 @@ enum setting_type {
     SETTING_TIME,   /* UTC, as text or as seconds since 1970; kept as text */
     SETTING_SECRET,
     SETTING_RULES,
-    SETTING_ANY, /* any JSON, never printed */
+    SETTING_ATTRIBUTES, /* "Name=value;Name=value" of the section in words */
+    SETTING_ANY,        /* any JSON, never printed */
 };
 
 enum setting_status { SETTING_USED, SETTING_NO_MEANING, SETTING_NOT_YET };
@@ -48,7 +49,8 @@ struct setting {
     int64_t maximum;
     const char *preset; /* the default as text; NULL = required */
     enum setting_status status;
-    const char *reason; /* of NO_MEANING and NOT_YET */
+    const char *reason;    /* of NO_MEANING and NOT_YET */
+    const char *second_of; /* this is the second place of the setting of that name there; or NULL */
     const char *help;
     enum setting_store store;
     size_t offset; /* in struct task */

@@ -198,6 +198,8 @@ schema_type(const struct setting *s)
         return schema_secret();
     case SETTING_RULES:
         return schema_rules();
+    case SETTING_ATTRIBUTES:
+        return schema_text();
     case SETTING_ANY:
     default:
         return json_object();

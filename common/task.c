@@ -56,7 +56,7 @@ complain_missing(struct task_loader *l, const char *section, const json_t *objec
         const struct setting *s = &settings_table[i];
 
         if (s->preset == NULL && strcmp(s->section, section) == 0 &&
-            json_object_get(object, s->name) == NULL)
+            json_object_get(object, s->name) == NULL && !task_has_second_place(l, section, s->name))
             doc_complain(&l->doc, at, "%s is missing (%s)", s->name, s->help);
     }
     settings_each_section(section, complain_section, &m);
@@ -220,12 +220,14 @@ check_login(struct task_loader *l, const struct place *root)
     const json_t *object = json_object_get(l->doc.root, "SourceEndpoint");
     bool is_kerberos = ep->authentication == AUTHENTICATION_KERBEROS;
     bool has_secret = ep->secret_id[0] != '\0';
-    bool has_password = !is_absent(object, "Password");
-    bool has_user = !is_absent(object, "Username");
+    /* Given here, or in a second place. */
+    bool has_server = !is_absent(object, "ServerName") || ep->server_name[0] != '\0';
+    bool has_password = !is_absent(object, "Password") || ep->password.kind != SECRET_NONE;
+    bool has_user = !is_absent(object, "Username") || ep->username[0] != '\0';
 
     if (!json_is_object(object))
         return; /* complained about as a whole */
-    if (is_absent(object, "ServerName") && !has_secret)
+    if (!has_server && !has_secret)
         complain_needed(l, &source, "ServerName");
     if (is_kerberos) {
         if (has_password || has_secret || has_user)

@@ -41,6 +41,17 @@ void task_parallel_free(struct task *t);
 void task_secret_parse(struct task_doc *doc, const json_t *value, const struct place *at,
                        const char *folder, struct secret *out);
 
+/* The value of a setting in its second place: as good as in the first. */
+void task_second_place(struct task_loader *l, const struct setting *s, const json_t *v,
+                       const struct place *at);
+
+/* True when the setting is given in its second place. */
+bool task_has_second_place(const struct task_loader *l, const char *section, const char *name);
+
+/* Applies "Name=value;Name=value". */
+void task_attributes_parse(struct task_loader *l, const struct setting *s, const json_t *v,
+                           const struct place *at);
+
 /* What CdcStartPosition, CdcStartTime and CdcStopPosition mean together: t->start, t->stop. */
 void task_bounds_check(struct task_doc *doc, struct task *t, const struct place *root);
 

@@ -342,6 +342,10 @@ task_value_apply(struct task_loader *l, const struct setting *s, const json_t *v
     /* AWS prints null for what is not set. */
     if (json_is_null(v) && strncmp(s->section, "ReplicationTaskSettings", 23) == 0)
         return;
+    if (s->second_of != NULL) {
+        task_second_place(l, s, v, at);
+        return;
+    }
     switch (s->type) {
     case SETTING_BOOL:
         is_right = want(l, s, v, at, json_is_boolean(v));
@@ -375,6 +379,9 @@ task_value_apply(struct task_loader *l, const struct setting *s, const json_t *v
         return;
     case SETTING_RULES:
         task_rules_parse(&l->doc, t, v, at);
+        return;
+    case SETTING_ATTRIBUTES:
+        task_attributes_parse(l, s, v, at);
         return;
     case SETTING_ANY:
     default:

@@ -272,10 +272,43 @@ static const struct refusal refusals[] = {
      "\"ReplicationTaskSettings\": {\"CharacterSetSettings\": {\"CharacterReplacements\": [1]}}",
      "task.json:22: $.ReplicationTaskSettings.CharacterSetSettings.CharacterReplacements: is not "
      "implemented yet: weir sends every character as it is; leave it out\n"},
+    /* settings in more than one place */
     {"\"EngineName\": \"sqlserver\"",
      "\"EngineName\": \"sqlserver\", \"ExtraConnectionAttributes\": \"pwd=hunter2\"",
-     "task.json:5: $.SourceEndpoint.ExtraConnectionAttributes: is not implemented yet: weir takes "
-     "the same attributes as members of MicrosoftSQLServerSettings; leave it out\n"},
+     "task.json:5: $.SourceEndpoint.ExtraConnectionAttributes.pwd: is unknown; attributes are the "
+     "members of SourceEndpoint.MicrosoftSQLServerSettings\n"},
+    {"\"EngineName\": \"sqlserver\"",
+     "\"EngineName\": \"sqlserver\", \"ExtraConnectionAttributes\": \"hunter2;;x=\"",
+     "task.json:5: $.SourceEndpoint.ExtraConnectionAttributes: attribute 1 of it is no Name=value\n"
+     "task.json:5: $.SourceEndpoint.ExtraConnectionAttributes.x: is unknown; attributes are the "
+     "members of SourceEndpoint.MicrosoftSQLServerSettings\n"},
+    {"\"EngineName\": \"sqlserver\"",
+     "\"EngineName\": \"sqlserver\", \"ExtraConnectionAttributes\": {}",
+     "task.json:5: $.SourceEndpoint.ExtraConnectionAttributes: found no text; allowed is "
+     "\"Name=value;Name=value\"\n"},
+    {"\"EngineName\": \"sqlserver\"",
+     "\"EngineName\": \"sqlserver\", \"ExtraConnectionAttributes\": \"executeTimeout=x\"",
+     "task.json:5: $.SourceEndpoint.ExtraConnectionAttributes.ExecuteTimeout: found the text "
+     "\"x\"; "
+     "allowed is whole number 1..86400\n"},
+    {"\"EngineName\": \"sqlserver\"",
+     "\"EngineName\": \"sqlserver\", \"ExtraConnectionAttributes\": \"ExecuteTimeout=5\", "
+     "\"MicrosoftSQLServerSettings\": {\"ExecuteTimeout\": 6}",
+     "task.json:5: $.SourceEndpoint.ExtraConnectionAttributes.ExecuteTimeout: differs from "
+     "SourceEndpoint.MicrosoftSQLServerSettings.ExecuteTimeout; leave one of the two out\n"},
+    {"\"EngineName\": \"sqlserver\"",
+     "\"EngineName\": \"sqlserver\", \"MicrosoftSQLServerSettings\": {\"ServerName\": \"b\"}",
+     "task.json:5: $.SourceEndpoint.MicrosoftSQLServerSettings.ServerName: differs from "
+     "SourceEndpoint.ServerName; leave one of the two out\n"},
+    {"\"EngineName\": \"sqlserver\"",
+     "\"EngineName\": \"sqlserver\", \"MicrosoftSQLServerSettings\": {\"Password\": \"hunter2\"}",
+     "task.json:5: $.SourceEndpoint.MicrosoftSQLServerSettings.Password: differs from "
+     "SourceEndpoint.Password; leave one of the two out\n"},
+    {"\"EngineName\": \"sqlserver\"",
+     "\"EngineName\": \"sqlserver\", \"MicrosoftSQLServerSettings\": {\"Port\": 70000}",
+     "task.json:5: $.SourceEndpoint.MicrosoftSQLServerSettings.Port: found the number 70000; "
+     "allowed "
+     "is whole number 1..65535\n"},
 
     /* where the task begins and ends */
     {"\"full-load-and-cdc\"", "\"cdc\", \"CdcStartPosition\": \"yesterday\"",
@@ -615,6 +648,47 @@ START_TEST(test_values)
     ck_assert_uint_eq(t->weir.poll_interval_ms, 7);
     ck_assert_str_eq(t->target.endpoint_url, "http://127.0.0.1:1");
     ck_assert_str_eq(t->source.ssl_ca_file, "ca.pem");
+    task_free(&t);
+}
+END_TEST
+
+/* An endpoint as the AWS API has it: everything in MicrosoftSQLServerSettings, or in one string. */
+START_TEST(test_places)
+{
+    struct task *t;
+
+    write_edited("    \"ServerName\": \"127.0.0.1\",\n    \"DatabaseName\": \"democustomer\",\n"
+                 "    \"Username\": \"weir\",\n"
+                 "    \"Password\": {\"Env\": \"WEIR_TEST_PASSWORD\"}\n",
+                 "    \"MicrosoftSQLServerSettings\": {\"ServerName\": \"sql01\", \"Port\": 1444,"
+                 " \"DatabaseName\": \"d\", \"Username\": \"u\", \"Password\": {\"Env\": \"P\"}}");
+    t = load_good();
+    ck_assert_str_eq(t->source.server_name, "sql01");
+    ck_assert_uint_eq(t->source.port, 1444);
+    ck_assert_str_eq(t->source.database_name, "d");
+    ck_assert_str_eq(t->source.username, "u");
+    ck_assert_str_eq(t->source.password.value, "P");
+    task_free(&t);
+    /* The same in two places, a number with and without quotes. */
+    write_edited(
+        "\"EngineName\": \"sqlserver\"",
+        "\"EngineName\": \"sqlserver\", \"Port\": 1444, \"ExtraConnectionAttributes\": "
+        "\" executeTimeout = 5; TRIMSPACEINCHAR=False;port=1444;applicationIntent=ReadOnly; "
+        ";\", \"MicrosoftSQLServerSettings\": {\"Port\": 1444, \"ServerName\": "
+        "\"127.0.0.1\", \"Username\": null, \"ExecuteTimeout\": 5}");
+    t = load_good();
+    ck_assert_uint_eq(t->source.port, 1444);
+    ck_assert_uint_eq(t->source.query_timeout_s, 5);
+    ck_assert(!t->source.trim_space_in_char);
+    ck_assert(t->source.read_only_intent);
+    ck_assert_str_eq(t->source.username, "weir");
+    task_free(&t);
+    write_edited("\"EngineName\": \"kinesis\"",
+                 "\"EngineName\": \"kinesis\", \"ExtraConnectionAttributes\": "
+                 "\"messageFormat=json-unformatted;includeTransactionDetails=true\"");
+    t = load_good();
+    ck_assert_int_eq(t->target.message_format, FORMAT_JSON_UNFORMATTED);
+    ck_assert(t->target.include_transaction_details);
     task_free(&t);
 }
 END_TEST
@@ -1108,6 +1182,7 @@ main(void)
     tcase_add_test(files, test_defaults);
     tcase_add_test(files, test_values);
     tcase_add_test(files, test_bounds);
+    tcase_add_test(files, test_places);
     tcase_add_test(files, test_relative_paths);
     tcase_add_test(files, test_modes_are_warned_about);
     tcase_add_test(files, test_precedence_and_load_order);
