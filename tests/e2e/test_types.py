@@ -26,11 +26,23 @@ def of_variant(t, v):
     return ("NULL", None, None) if v == VARIANTS else t.values[v % len(t.values)]
 
 
-def expected(id_, v, is_load, but=()):
+def padded(t, text):
+    """A char or nchar as it is without TrimSpaceInChar."""
+    fixed = re.fullmatch(r"(n?)char\((\d+)\)", t.base)
+    if fixed is None or text is None:
+        return text
+    codec = "utf-16-le" if fixed[1] else "cp932" if "Japanese" in t.name else \
+        "utf-8" if "UTF8" in t.name else "cp1252"
+    used = len(text.encode(codec)) // (2 if fixed[1] else 1)
+    return text + " " * (int(fixed[2]) - used)
+
+
+def expected(id_, v, is_load, is_trimmed, but=()):
     number = golden_types.Number
+    values = {name: (t, of_variant(t, v)[1 if is_load else 2]) for name, t in zip(COLUMN, TYPES)
+              if t.base not in but}
     return {"id": number(id_), "n": number(0),
-            **{name: of_variant(t, v)[1 if is_load else 2]
-               for name, t in zip(COLUMN, TYPES) if t.base not in but}}
+            **{name: value if is_trimmed else padded(t, value) for name, (t, value) in values.items()}}
 
 
 def create(mssqld, columns, rows=()):
@@ -83,12 +95,13 @@ def control_type(definition):
     return definition["type"] + length
 
 
-@pytest.mark.parametrize("encoders", [1, 2])
-def test_every_type_in_load_insert_update_and_delete(mssqld, kinesisd, encoders):
+@pytest.mark.parametrize("encoders, trim", [(1, True), (2, False)])
+def test_every_type_in_load_insert_update_and_delete(mssqld, kinesisd, encoders, trim):
     create(mssqld, [f"{name} {t.name} NULL" for name, t in zip(COLUMN, TYPES)],
            [insert(v, v) for v in range(VARIANTS + 1)])
     with Pipeline(mssqld, kinesisd, database="shop", tables=("dbo.types",), encoders=encoders,
-                  target={"IncludeNullAndEmpty": True, "IncludeControlDetails": True}) as p:
+                  target={"IncludeNullAndEmpty": True, "IncludeControlDetails": True},
+                  source={"MicrosoftSQLServerSettings": {"TrimSpaceInChar": trim}}) as p:
         reader = StreamReader(kinesisd.client(), "invoices")
         p.start()
         reader.wait(lambda rs: sum(r.is_load for r in rs) > VARIANTS, 30, "the load")
@@ -101,10 +114,10 @@ def test_every_type_in_load_insert_update_and_delete(mssqld, kinesisd, encoders)
         rows = {(r.operation, int(data_of(r)["id"])): r for r in reader.records if r.is_data}
         for v in range(VARIANTS + 1):
             then = (v + 1) % (VARIANTS + 1)
-            compare(rows["load", v], expected(v, v, True))
-            compare(rows["insert", 100 + v], expected(100 + v, v, False))
-            compare(rows["update", 100 + v], expected(100 + v, then, False))
-            compare(rows["delete", 100 + v], expected(100 + v, then, False, but=OLD_LOBS))
+            compare(rows["load", v], expected(v, v, True, trim))
+            compare(rows["insert", 100 + v], expected(100 + v, v, False, trim))
+            compare(rows["update", 100 + v], expected(100 + v, then, False, trim))
+            compare(rows["delete", 100 + v], expected(100 + v, then, False, trim, but=OLD_LOBS))
             assert unavailable(rows["delete", 100 + v]) == OLD_LOBS
             assert all(r.key == str(r.data["id"]) for r in rows.values())
         table, = (r.message["control"]["table-def"] for r in reader.records
