@@ -1,3 +1,4 @@
+#include "capture/sqlserver/check_parts.h"
 #include "capture/sqlserver/check_rights.h"
 #include "capture/sqlserver/db.h"
 #include "capture/sqlserver/sqlserver.h"
@@ -9,54 +10,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#define TEXT_MAX          (ERR_TEXT_MAX + ERR_HINT_MAX)
-#define QUIET_MINUTES     15   /* a log that stands still so long deserves a look */
-#define RETENTION_MINUTES 1440 /* less than a day of history is soon outlasted by an outage */
-
-struct check {
-    struct sqlserver *s;
-    struct source_findings *findings;
-    struct err *e; /* for want of memory */
-};
-
-__attribute__((format(printf, 4, 5))) static int
-add(struct check *c, enum source_level level, const char *remedy, const char *fmt, ...)
-{
-    char what[TEXT_MAX];
-    va_list ap;
-
-    va_start(ap, fmt);
-    (void)vsnprintf(what, sizeof(what), fmt, ap);
-    va_end(ap);
-    return source_finding_add(c->findings, level, what, remedy, c->e);
-}
+#define QUIET_MINUTES 15 /* a log that stands still so long deserves a look */
 
 static int
 add_error(struct check *c, const struct err *why)
 {
-    return add(c, SOURCE_ERROR, why->hint, "%s", why->text);
-}
-
-/* The only number of the only row of a query.  False when there is none; asks for no right that
-   the login lacks: an answer that is refused is no finding. */
-static bool
-ask_number(struct check *c, const char *sql, int column, int64_t *out)
-{
-    struct err ignored = ERR_INIT;
-    bool found = false;
-    int rc;
-
-    if (db_query(c->s->db, sql, &ignored) != 0)
-        return false;
-    while ((rc = db_next(c->s->db, &ignored)) == 1) {
-        size_t size;
-
-        if (db_columns(c->s->db) > column && db_data(c->s->db, column, &size) != NULL) {
-            *out = db_int(c->s->db, column);
-            found = true;
-        }
-    }
-    return rc == 0 && found;
+    return check_add(c, SOURCE_ERROR, why->hint, "%s", why->text);
 }
 
 /* ---- the connection ---- */
@@ -74,18 +33,19 @@ check_connection(struct check *c, bool *connected)
         return add_error(c, &why);
     *connected = true;
     peer = db_peer(c->s->db);
-    if (add(c, SOURCE_OK, "", "connected to %s:%u, server %s, database %s, as %s", peer->host,
-            peer->port, identity.server, identity.database,
-            peer->user[0] != '\0' ? peer->user : "Kerberos says") != 0)
+    if (check_add(c, SOURCE_OK, "", "connected to %s:%u, server %s, database %s, as %s", peer->host,
+                  peer->port, identity.server, identity.database,
+                  peer->user[0] != '\0' ? peer->user : "Kerberos says") != 0)
         return -1;
     if (ep->ssl_mode == SSL_NONE)
-        return add(c, SOURCE_WARNING,
-                   "set SourceEndpoint.SslMode to verify-full and name the authority's file in "
-                   "Weir.SourceCaFile",
-                   "the connection is not encrypted (SslMode none)");
+        return check_add(
+            c, SOURCE_WARNING,
+            "set SourceEndpoint.SslMode to verify-full and name the authority's file in "
+            "Weir.SourceCaFile",
+            "the connection is not encrypted (SslMode none)");
     if (ep->ssl_mode == SSL_REQUIRE)
-        return add(c, SOURCE_WARNING, "set SourceEndpoint.SslMode to verify-full",
-                   "the server's certificate is not verified (SslMode require)");
+        return check_add(c, SOURCE_WARNING, "set SourceEndpoint.SslMode to verify-full",
+                         "the server's certificate is not verified (SslMode require)");
     return 0;
 }
 
@@ -119,31 +79,15 @@ check_log(struct check *c, bool *usable)
         return add_error(c, &why);
     *usable = true;
     if (empty)
-        return add(c, SOURCE_WARNING, remedy,
-                   "the change log is empty: the capture job has not run yet");
+        return check_add(c, SOURCE_WARNING, remedy,
+                         "the change log is empty: the capture job has not run yet");
     if (minutes >= QUIET_MINUTES)
-        return add(c, SOURCE_WARNING, remedy,
-                   "the newest entry of the change log is %" PRId64
-                   " minutes old: the database is idle, or the capture job stands still",
-                   minutes);
-    return add(c, SOURCE_OK, "", "the change log is alive (newest entry %" PRId64 " minutes old)",
-               minutes);
-}
-
-static int
-check_retention(struct check *c)
-{
-    enum { RETENTION = 6 }; /* column of sys.sp_cdc_help_jobs */
-    int64_t minutes;
-
-    if (!ask_number(c, "EXEC sys.sp_cdc_help_jobs", RETENTION, &minutes) || minutes <= 0)
-        return 0;
-    if (minutes < RETENTION_MINUTES)
-        return add(c, SOURCE_WARNING,
-                   "EXEC sys.sp_cdc_change_job @job_type = N'cleanup', @retention = 4320",
-                   "changes are kept for %" PRId64 " minutes: a longer outage of weir loses data",
-                   minutes);
-    return add(c, SOURCE_OK, "", "changes are kept for %" PRId64 " hours", minutes / 60);
+        return check_add(c, SOURCE_WARNING, remedy,
+                         "the newest entry of the change log is %" PRId64
+                         " minutes old: the database is idle, or the capture job stands still",
+                         minutes);
+    return check_add(c, SOURCE_OK, "",
+                     "the change log is alive (newest entry %" PRId64 " minutes old)", minutes);
 }
 
 /* ---- the tables ---- */
@@ -155,12 +99,12 @@ check_collations(struct check *c, const struct instance *in)
     for (uint16_t i = 0; i < in->n_columns; i++)
         if (in->types[i].collation != NULL && (strncmp(in->types[i].name, "char", 4) == 0 ||
                                                strncmp(in->types[i].name, "varchar", 7) == 0))
-            return add(c, SOURCE_WARNING,
-                       "use nvarchar for the column, or the database's collation",
-                       "table %s.%s, column %s: its collation %s is not the database's; change "
-                       "data capture may store characters outside ASCII damaged",
-                       in->table.def->schema, in->table.def->name, in->table.def->columns[i].name,
-                       in->types[i].collation);
+            return check_add(
+                c, SOURCE_WARNING, "use nvarchar for the column, or the database's collation",
+                "table %s.%s, column %s: its collation %s is not the database's; change "
+                "data capture may store characters outside ASCII damaged",
+                in->table.def->schema, in->table.def->name, in->table.def->columns[i].name,
+                in->types[i].collation);
     return 0;
 }
 
@@ -173,10 +117,11 @@ add_refused(struct check *c, const struct instance *in)
     const char *remedy = strstr(why, ": run ");
 
     if (remedy == NULL)
-        return add(c, SOURCE_ERROR, "follow the advice, or exclude the table by a selection rule",
-                   "table %s.%s: %s", d->schema, d->name, why);
-    return add(c, SOURCE_ERROR, remedy + 2, "table %s.%s: %.*s", d->schema, d->name,
-               (int)(remedy - why), why);
+        return check_add(c, SOURCE_ERROR,
+                         "follow the advice, or exclude the table by a selection rule",
+                         "table %s.%s: %s", d->schema, d->name, why);
+    return check_add(c, SOURCE_ERROR, remedy + 2, "table %s.%s: %.*s", d->schema, d->name,
+                     (int)(remedy - why), why);
 }
 
 static int
@@ -185,6 +130,8 @@ check_table(struct check *c, const struct instance *in)
     const struct table_def *d = in->table.def;
     bool granted;
 
+    if (check_table_kind(c, in) != 0)
+        return -1;
     if (in->table.refused != NULL)
         return add_refused(c, in);
     if (check_rights_table(c->s, in, c->findings, &granted, c->e) != 0 ||
@@ -192,16 +139,17 @@ check_table(struct check *c, const struct instance *in)
         return -1;
     if (!granted)
         return 0;
-    if (in->table.left_out != NULL && add(c, SOURCE_OK, "", "table %s.%s: not captured: %s",
-                                          d->schema, d->name, in->table.left_out) != 0)
+    if (in->table.left_out != NULL && check_add(c, SOURCE_OK, "", "table %s.%s: not captured: %s",
+                                                d->schema, d->name, in->table.left_out) != 0)
         return -1;
     if (d->n_key == 0)
-        return add(c, SOURCE_WARNING, "add a primary key before change data capture is enabled",
-                   "table %s.%s has no primary key (captured whole): it is loaded in one piece and "
-                   "its changes keep their order through a single partition key",
-                   d->schema, d->name);
-    return add(c, SOURCE_OK, "", "table %s.%s: %u columns, key of %u, instance %s", d->schema,
-               d->name, d->n_columns, d->n_key, in->table.instance);
+        return check_add(
+            c, SOURCE_WARNING, "add a primary key before change data capture is enabled",
+            "table %s.%s has no primary key (captured whole): it is loaded in one piece and "
+            "its changes keep their order through a single partition key",
+            d->schema, d->name);
+    return check_add(c, SOURCE_OK, "", "table %s.%s: %u columns, key of %u, instance %s", d->schema,
+                     d->name, d->n_columns, d->n_key, in->table.instance);
 }
 
 static int
@@ -222,10 +170,11 @@ check_tables(struct check *c)
     if (check_rights_unseen(c->s, c->findings, c->e) != 0)
         return -1;
     if (n == 0)
-        return add(c, SOURCE_ERROR,
-                   "check schema-name and table-name in TableMappings; the login sees only tables "
-                   "it may read",
-                   "the selection rules pick no table of the database");
+        return check_add(
+            c, SOURCE_ERROR,
+            "check schema-name and table-name in TableMappings; the login sees only tables "
+            "it may read",
+            "the selection rules pick no table of the database");
     return 0;
 }
 
@@ -247,7 +196,7 @@ check_source(struct source *base, struct source_findings *findings, struct err *
         return -1;
     if (!go_on)
         return 0;
-    if (check_retention(&c) != 0)
+    if (check_jobs(&c) != 0 || check_tables(&c) != 0)
         return -1;
-    return check_tables(&c);
+    return check_database(&c);
 }

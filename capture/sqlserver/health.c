@@ -44,28 +44,41 @@ number_or(struct sqlserver *s, int column, int64_t otherwise)
     return db_data(s->db, column, &size) != NULL ? db_int(s->db, column) : otherwise;
 }
 
-int
-health_read_flavour(struct sqlserver *s, enum flavour *flavour, bool *is_secondary, struct err *e)
+static int
+read_place(struct sqlserver *s, struct health_facts *out, struct err *e)
 {
     enum { EDITION_AZURE = 5, EDITION_MANAGED = 8 };
     char updateable[32];
     int rc = ask(s, VIEW_EDITION,
                  "SELECT CONVERT(int, SERVERPROPERTY('EngineEdition')), DB_ID(N'rdsadmin'), "
-                 "CONVERT(nvarchar(30), DATABASEPROPERTYEX(DB_NAME(), 'Updateability'))",
+                 "CONVERT(nvarchar(30), DATABASEPROPERTYEX(DB_NAME(), 'Updateability')), "
+                 "(SELECT CONVERT(int, d.is_published) FROM sys.databases AS d WHERE "
+                 "d.database_id = DB_ID())",
                  e);
 
-    *flavour = FLAVOUR_BOX;
-    *is_secondary = false;
     if (rc <= 0)
         return rc;
     if (db_int(s->db, 0) == EDITION_AZURE)
-        *flavour = FLAVOUR_AZURE;
+        out->flavour = FLAVOUR_AZURE;
     else if (db_int(s->db, 0) == EDITION_MANAGED)
-        *flavour = FLAVOUR_MANAGED;
+        out->flavour = FLAVOUR_MANAGED;
     else if (number_or(s, 1, 0) != 0)
-        *flavour = FLAVOUR_RDS;
+        out->flavour = FLAVOUR_RDS;
     db_text(s->db, 2, updateable, sizeof(updateable));
-    *is_secondary = strcmp(updateable, "READ_ONLY") == 0;
+    out->is_secondary = strcmp(updateable, "READ_ONLY") == 0;
+    out->is_published = number_or(s, 3, 0) != 0;
+    return 0;
+}
+
+int
+health_read_flavour(struct sqlserver *s, enum flavour *flavour, bool *is_secondary, struct err *e)
+{
+    struct health_facts f = {.flavour = FLAVOUR_BOX};
+
+    if (read_place(s, &f, e) != 0)
+        return -1;
+    *flavour = f.flavour;
+    *is_secondary = f.is_secondary;
     return 0;
 }
 
@@ -111,8 +124,8 @@ take_jobs(struct sqlserver *s, unsigned view, const char *sql, int column, struc
     "j.job_type, j.maxtrans, j.maxscans, j.continuous, j.pollinginterval, j.retention, "           \
     "j.threshold"
 
-int
-health_read_jobs(struct sqlserver *s, enum flavour flavour, struct health_jobs *out, struct err *e)
+static int
+read_jobs(struct sqlserver *s, enum flavour flavour, struct health_jobs *out, struct err *e)
 {
     static const char in_msdb[] =
         "SELECT " JOB_COLUMNS " FROM msdb.dbo.cdc_jobs AS j WHERE j.database_id = DB_ID()";
@@ -223,9 +236,8 @@ health_gather(struct sqlserver *s, const struct position *safe, struct health_fa
               struct err *e)
 {
     *out = (struct health_facts){.quiet_s = -1};
-    if (read_log(s, safe, out, e) != 0 ||
-        health_read_flavour(s, &out->flavour, &out->is_secondary, e) != 0 ||
-        health_read_jobs(s, out->flavour, &out->jobs, e) != 0 || read_scans(s, &out->scan, e) != 0)
+    if (read_log(s, safe, out, e) != 0 || read_place(s, out, e) != 0 ||
+        read_jobs(s, out->flavour, &out->jobs, e) != 0 || read_scans(s, &out->scan, e) != 0)
         return -1;
     return out->flavour == FLAVOUR_AZURE ? 0 : read_agent(s, out, e);
 }

@@ -42,6 +42,8 @@ enum health_seen { HEALTH_UNKNOWN, HEALTH_NO, HEALTH_YES };
 struct health_facts {
     enum flavour flavour;
     bool is_secondary; /* a read-only replica: its jobs and views are not those of the primary */
+    bool
+        is_published; /* transactional replication: its Log Reader Agent captures, there is no job */
     struct health_jobs jobs;
     struct health_scan scan;
     enum health_seen agent_runs;
@@ -59,9 +61,7 @@ int health_gather(struct sqlserver *s, const struct position *safe, struct healt
 /* What the facts amount to. */
 void health_judge(const struct health_facts *f, struct source_health *out);
 
-/* The job settings alone, for checks.  -1 only when the connection is lost. */
-int
-health_read_jobs(struct sqlserver *s, enum flavour flavour, struct health_jobs *out, struct err *e);
+/* Where the database runs, alone.  -1 only when the connection is lost. */
 int
 health_read_flavour(struct sqlserver *s, enum flavour *flavour, bool *is_secondary, struct err *e);
 

@@ -73,7 +73,7 @@ judge_presence(const struct health_facts *f, struct source_health *h)
                     "reaches the change tables");
         return true;
     }
-    if (f->jobs.is_known && !f->jobs.has_capture && f->flavour != FLAVOUR_RDS) {
+    if (f->jobs.is_known && !f->jobs.has_capture && f->flavour != FLAVOUR_RDS && !f->is_published) {
         raise_alarm(h, SOURCE_ERROR, "capture-job-missing", add_capture_job(f->flavour),
                     "the database has no capture job on this server: no change reaches the change "
                     "tables (a fail-over or a restore leaves the jobs behind)");

@@ -280,3 +280,73 @@ def test_errors_for_the_operator(mssqld, number, words):
         assert p.capture.wait() == 78
         text = p.capture.log_text()
         assert f"server message {number}" in text and words in text, text
+
+
+# ---- weirctl check ----
+
+def findings(pipeline):
+    """{text: (level, remedy)} of the source's part."""
+    out, text = {}, None
+    lines = pipeline.weirctl("check", pipeline.task_file).stdout.split("\nsource\n")[1].split("\nstream\n")[0]
+    for line in lines.split("\n"):
+        if line.startswith("         do: "):
+            out[text] = (out[text][0], line[13:])
+        else:
+            text = line[7:]
+            out[text] = (line[2:6].strip(), "")
+    return out
+
+
+def found(pipeline, words):
+    """The one finding with these words, or None."""
+    hits = [(text, *found) for text, found in findings(pipeline).items() if words in text]
+    assert len(hits) <= 1, hits
+    return hits[0] if hits else None
+
+
+def test_check_mends_the_jobs(mssqld):
+    """Each finding is gone after its own remedy was run."""
+    two_tables(mssqld)
+    with Pipeline(mssqld, None, database="shop", tables=("dbo.%",)) as p, source.connect(mssqld, "shop") as c:
+        for begin, words, level in [
+                (None, "takes at most 1000 transactions a second (maxtrans 500 x maxscans 10 every 5 s", "warn"),
+                ("EXEC sys.sp_cdc_change_job @job_type = N'capture', @continuous = 0", "continuous = 0", "warn"),
+                ("EXEC sys.sp_cdc_change_job @job_type = N'cleanup', @retention = 60", "kept for 60 minutes", "warn"),
+                ("EXEC sys.sp_cdc_drop_job @job_type = N'cleanup'", "no cleanup job", "warn"),
+                ("EXEC sys.sp_cdc_drop_job @job_type = N'capture'", "no capture job", "FAIL"),
+                ("EXEC sys.sp_cdc_stop_job @job_type = N'capture'", "the capture job is stopped", "FAIL")]:
+            if begin:
+                source.execute(c, begin)
+            finding = found(p, words)
+            assert finding and finding[1] == level, (words, findings(p))
+            source.execute(c, finding[2].replace("; then ", "; "))
+            assert found(p, words) is None, words
+        assert found(p, "takes up to") is None  # add_job made the default settings anew
+        source.execute(c, "EXEC mssqld.agent @running = 0")
+        assert "SQL Server Agent" in found(p, "Agent is stopped")[2]
+        source.execute(c, "EXEC mssqld.agent @running = 1")
+
+
+def test_check_names_what_tables_became(mssqld):
+    make_database(mssqld, [
+        "CREATE TABLE dbo.a (id int NOT NULL PRIMARY KEY, v nvarchar(max))",
+        "CREATE TABLE dbo.heap (id int)",
+        "CREATE TABLE dbo.store (id int NOT NULL)",
+        "CREATE TABLE dbo.c (id int NOT NULL PRIMARY KEY, v varchar(9) COLLATE Greek_CI_AS)",
+        "CREATE CLUSTERED COLUMNSTORE INDEX cci ON dbo.store"], ["a", "heap", "c"])
+    with Pipeline(mssqld, None, database="shop", tables=("dbo.%",)) as p, source.connect(mssqld, "shop") as c:
+        assert found(p, "dbo.heap has no primary key")[1] == "warn"
+        assert found(p, "dbo.store has a clustered columnstore index")[1] == "FAIL"
+        assert "nvarchar" in found(p, "dbo.c, column v: its collation Greek_CI_AS")[2]
+        source.execute(c, "ALTER TABLE dbo.a ADD later int NULL")
+        later = found(p, "column later was added after capture instance dbo_a")
+        source.execute(c, later[2].split(";")[0])  # makes the second instance
+        assert found(p, "column later") is None
+        two = found(p, "dbo.a has two capture instances: dbo_a is needed up to LSN")
+        source.execute(c, two[2].split(": ", 1)[1])
+        assert found(p, "two capture instances") is None
+        source.execute(c, "ALTER ROLE db_owner DROP MEMBER cdc")
+        user = found(p, "user cdc is no member of db_owner")
+        assert user[1] == "FAIL"
+        source.execute(c, user[2])
+        assert found(p, "user cdc") is None

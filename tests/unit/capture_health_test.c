@@ -85,6 +85,10 @@ START_TEST(one_cause_one_alarm)
     f.jobs.has_capture = false;
     ck_assert_str_eq(codes(&f, &h), "capture-job-missing");
     ck_assert_str_eq(h.alarms[0].remedy, "EXEC sys.sp_cdc_add_job @job_type = N'capture'");
+    f.job_runs = HEALTH_UNKNOWN;
+    f.is_published = true; /* the Log Reader Agent captures in its place */
+    ck_assert_str_eq(codes(&f, &h), "capture-job-silent");
+    f.is_published = false;
     f.agent_runs = HEALTH_NO;
     ck_assert_str_eq(codes(&f, &h), "agent-stopped");
     /* A readable secondary has jobs and views of its own. */

@@ -107,7 +107,7 @@ enable_db(struct session *s)
                           "current database.",
                           d->name);
     if (cdc_run(s, "CREATE SCHEMA cdc") != 0 || cdc_run(s, "CREATE USER cdc WITHOUT LOGIN") != 0 ||
-        cdc_run(s, CDC_TABLES) != 0)
+        cdc_run(s, "ALTER ROLE db_owner ADD MEMBER cdc") != 0 || cdc_run(s, CDC_TABLES) != 0)
         return -1;
     atomic_store(&d->cdc_enabled, true);
     engine_save_database(s->engine, d);

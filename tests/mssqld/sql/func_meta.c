@@ -366,22 +366,32 @@ META(fn_visible)
     sqlite3_result_int(c, d != NULL && rights_visible(func_session(c), d, sqlite3_value_int(v[1])));
 }
 
+/* The caller, through any number of roles; or (second argument) a principal itself. */
 META(fn_is_rolemember)
 {
     struct session *s = func_session(c);
+    int d = s->current->id;
     sqlite3_stmt *q;
-    char sql[100];
+    char sql[300];
 
-    (void)n;
-    (void)snprintf(sql, sizeof sql,
-                   "SELECT principal_id FROM d%d.sys_principals WHERE name = ?1 AND type = 'R'",
-                   s->current->id);
+    if (n == 1)
+        (void)snprintf(sql, sizeof sql,
+                       "SELECT principal_id FROM d%d.sys_principals WHERE name = ?1 AND type = 'R'",
+                       d);
+    else
+        (void)snprintf(sql, sizeof sql,
+                       "SELECT EXISTS (SELECT 1 FROM d%d.sys_members m WHERE m.role_id = "
+                       "r.principal_id AND m.member_id = p.principal_id) FROM d%d.sys_principals "
+                       "r, d%d.sys_principals p WHERE r.name = ?1 AND r.type = 'R' AND p.name = ?2",
+                       d, d, d);
     q = session_prepare(s, sql);
     if (q == NULL)
         return;
-    (void)sqlite3_bind_value(q, 1, v[0]);
+    for (int i = 0; i < n; i++)
+        (void)sqlite3_bind_value(q, i + 1, v[i]);
     if (sqlite3_step(q) == SQLITE_ROW)
-        sqlite3_result_int(c, security_is_member(s, s->current, sqlite3_column_int(q, 0)));
+        sqlite3_result_int(c, n == 1 ? security_is_member(s, s->current, sqlite3_column_int(q, 0))
+                                     : sqlite3_column_int(q, 0));
     (void)sqlite3_finalize(q);
 }
 
