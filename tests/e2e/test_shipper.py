@@ -593,6 +593,24 @@ def test_a_stream_that_is_deleted_and_made_again(is_running):
         assert len(last) == 200 and set(last.values()) == {99}
 
 
+def test_a_stream_that_distributes_records_itself():
+    """At the first start, and when the strategy was changed while no shipper ran."""
+    with Kinesisd(streams=f"{STREAM}:2", throttle=False) as k, Fed(k.endpoint) as fed:
+        k.control(distributes=True)
+        fed.feed(1000, 10)
+        assert fed.ship().wait(20) == 78
+        line = fed.wait_log("needs-operator.*").group(0)
+        assert "RecordDistributionStrategy AUTO" in line and "USER_PARTITION_KEY" in line
+        assert k.records(STREAM) == 0
+        k.control(distributes=False)
+        fed.ship()
+        fed.wait_drained()
+        assert fed.stop() == 0
+        k.control(distributes=True)
+        assert fed.ship().wait(20) == 78
+        assert k.records(STREAM) == 1000
+
+
 def test_a_damaged_note_of_the_stream():
     with Kinesisd(streams=f"{STREAM}:2", throttle=False) as k, Fed(k.endpoint) as fed:
         fed.feed(10, 1).ship()

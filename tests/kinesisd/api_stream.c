@@ -158,9 +158,9 @@ api_describe_stream_summary(struct call *c)
     summary = describe(s);
     (void)json_object_set_new(summary, "OpenShardCount", json_integer(s->open_count));
     (void)json_object_set_new(summary, "ConsumerCount", json_integer(0));
-    if (s->is_on_demand)
+    if (s->is_on_demand || c->svc->distributes)
         (void)json_object_set_new(summary, "RecordDistributionStrategy",
-                                  json_string("USER_PARTITION_KEY"));
+                                  json_string(c->svc->distributes ? "AUTO" : "USER_PARTITION_KEY"));
     call_answer(c, json_pack("{s:o}", "StreamDescriptionSummary", summary));
 }
 

@@ -108,13 +108,14 @@ configure(struct service *s, json_t *request, struct err *e)
     json_int_t shard_limit = s->shard_limit;
     int clear = 0;
     int reset_counters = 0;
+    int distributes = s->distributes;
 
     if (json_unpack_ex(request, &problem, JSON_STRICT,
-                       "{s?o,s?o,s?b,s?I,s?I,s?I,s?I,s?I,s?I,s?I,s?b}", "throttle", &throttle,
+                       "{s?o,s?o,s?b,s?I,s?I,s?I,s?I,s?I,s?I,s?I,s?b,s?b}", "throttle", &throttle,
                        "rules", &rules, "clear", &clear, "seed", &seed, "clock_offset_s", &offset_s,
                        "iterator_ms", &iterator_ms, "token_ms", &token_ms, "state_delay_ms",
                        &delay_ms, "reshard_limit", &reshard_limit, "shard_limit", &shard_limit,
-                       "reset_counters", &reset_counters) != 0)
+                       "reset_counters", &reset_counters, "distributes", &distributes) != 0)
         return err_set(e, ERR_CONFIG, "control: %s", problem.text);
     if (hostile_configure(&s->hostile, request, e) != 0)
         return -1;
@@ -126,6 +127,7 @@ configure(struct service *s, json_t *request, struct err *e)
     s->account.state_delay_ms = delay_ms;
     s->reshard_limit = (uint32_t)reshard_limit;
     s->shard_limit = (uint32_t)shard_limit;
+    s->distributes = distributes != 0;
     if (reset_counters)
         s->counters = (struct service_counters){0};
     return 0;

@@ -46,6 +46,7 @@ struct service {
     struct bytes text; /* scratch for messages */
     bool throttles_writes;
     bool throttles_reads;
+    bool distributes; /* streams say RecordDistributionStrategy AUTO */
     uint32_t shard_limit;
     uint32_t reshard_limit; /* UpdateShardCount calls per stream and day; 0 = none */
     int64_t iterator_ms;    /* life of an iterator */
