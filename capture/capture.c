@@ -86,15 +86,64 @@ settle_topology(struct capture *c, struct err *e)
 
 /* ---- tables of a start ---- */
 
+/* Both are about one table of the source; by its name where the source has nothing better. */
+static bool
+is_same_table(const struct state_table *a, const struct state_table *b)
+{
+    if (a->object != 0 && b->object != 0)
+        return a->object == b->object;
+    return strcmp(a->schema, b->schema) == 0 && strcmp(a->name, b->name) == 0;
+}
+
+static bool
+is_of_table(const struct source_table *t, const struct state_table *st)
+{
+    if (t->object != 0 && st->object != 0)
+        return t->object == st->object;
+    return strcmp(t->def->schema, st->schema) == 0 && strcmp(t->def->name, st->name) == 0;
+}
+
+/* Of several definitions the one that capture knows as st, else the one nobody has met yet. */
 static struct source_table *
 find_source(struct source_table *const *tables, size_t n, const struct state_table *st)
 {
-    for (size_t i = 0; i < n; i++)
-        if (strcmp(tables[i]->def->schema, st->schema) == 0 &&
-            strcmp(tables[i]->def->name, st->name) == 0 &&
-            strcmp(tables[i]->instance, st->instance) == 0)
-            return tables[i];
-    return NULL;
+    struct source_table *fresh = NULL;
+
+    for (size_t i = 0; i < n; i++) {
+        struct source_table *t = tables[i];
+
+        if (!is_of_table(t, st) || strcmp(t->instance, st->instance) != 0)
+            continue;
+        if (t->def->id == st->id && t->def->version == st->version)
+            return t;
+        if (fresh == NULL && t->def->version == 0)
+            fresh = t;
+    }
+    return fresh;
+}
+
+/*
+ * An entry that is not in force where reading begins: a later one of the same table is, or an
+ * earlier one still is.  The engine comes to the later ones by itself and tells of them again.
+ */
+static bool
+is_out_of_force(const struct capture *c, const struct state_table *st)
+{
+    const struct position *low = output_low(c->output);
+    bool is_ahead = position_compare(&st->since, low) > 0;
+
+    for (size_t i = 0; i < c->state.n_tables; i++) {
+        const struct state_table *other = &c->state.tables[i];
+        int order = position_compare(&other->since, &st->since);
+
+        if (other == st || !is_same_table(st, other))
+            continue;
+        if (is_ahead ? order < 0
+                     : (order > 0 || (order == 0 && other > st)) &&
+                           position_compare(&other->since, low) <= 0)
+            return true;
+    }
+    return false;
 }
 
 /* A newer instance of the same table that covers everything still to be read. */
@@ -104,8 +153,8 @@ is_replaced(const struct capture *c, const struct state_table *st)
     for (size_t i = 0; i < c->state.n_tables; i++) {
         const struct state_table *other = &c->state.tables[i];
 
-        if (other != st && strcmp(other->schema, st->schema) == 0 &&
-            strcmp(other->name, st->name) == 0 && position_compare(&other->since, &st->since) > 0 &&
+        if (other != st && is_same_table(other, st) &&
+            position_compare(&other->since, &st->since) > 0 &&
             position_compare(&other->since, output_low(c->output)) <= 0)
             return true;
     }
@@ -127,17 +176,42 @@ leave_out(struct capture *c, struct state_table *st, struct err *e)
     return state_write(c->task, &c->state, e);
 }
 
-/* What took part and is no longer there was dropped, unless the task no longer wants it. */
+/* A death between the note and the record would leave the record out. */
 static int
-miss_table(struct capture *c, struct state_table *st, struct err *e)
+tell_end(struct capture *c, struct state_table *st, struct err *e)
+{
+    if (st->is_end_told || position_compare(&st->ended, output_low(c->output)) <= 0)
+        return 0;
+    st->is_end_told = true;
+    return tables_announce_drop(c, st, e);
+}
+
+static bool
+is_there(struct source_table *const *tables, size_t n, const struct state_table *st)
+{
+    for (size_t i = 0; i < n; i++)
+        if (is_of_table(tables[i], st))
+            return true;
+    return false;
+}
+
+/* What took part and is no longer there was dropped, with its table or without, unless the task no
+   longer wants it. */
+static int
+miss_table(struct capture *c, struct source_table *const *tables, size_t n, struct state_table *st,
+           struct err *e)
 {
     struct source_gap gap = {.why = "its capture instance is gone", .remedy = ""};
     struct err why = ERR_INIT;
 
+    if (!position_is_zero(&st->ended))
+        return tell_end(c, st, e);
     if (st->suspended != NULL || is_replaced(c, st))
         return 0;
     if (!task_selects(c->task, st->schema, st->name, true))
         return leave_out(c, st, e);
+    if (st->object != 0 && !is_there(tables, n, st))
+        return tables_ended_unseen(c, st, e);
     gap.from = *output_low(c->output);
     memset(gap.upto.b, 0xFF, sizeof(gap.upto.b));
     if (gap_suspend(c, st, &gap, e) != 0)
@@ -167,6 +241,21 @@ keep_out(struct capture *c, struct source_table *t, struct state_table *st, stru
     return tables_refuse(c, t, e);
 }
 
+/* The engine goes on with the definition that was in force. */
+static int
+tell_known(struct capture *c, struct source_table *t, const struct state_table *st, struct err *e)
+{
+    struct table_def *was = NULL;
+    int rc;
+
+    if (catalog_read(c->task->weir.state_directory, st->id, st->version, &was, e) != 0 &&
+        e->code != ERR_NOT_FOUND)
+        return -1;
+    rc = c->engine->known(c->source, t, &st->since, was, e);
+    catalog_table_free(&was);
+    return rc;
+}
+
 static int
 rejoin_tables(struct capture *c, struct source_table *const *tables, size_t n, struct err *e)
 {
@@ -175,15 +264,18 @@ rejoin_tables(struct capture *c, struct source_table *const *tables, size_t n, s
         struct source_table *t = find_source(tables, n, st);
         bool is_new_here;
 
+        if (is_out_of_force(c, st))
+            continue;
         if (gap_rejoin(c, st, e) != 0)
             return -1;
         if (t == NULL) {
-            if (miss_table(c, st, e) != 0)
+            if (miss_table(c, tables, n, st, e) != 0)
                 return -1;
             continue;
         }
         is_new_here = t->user == NULL;
-        c->engine->known(c->source, t, &st->since);
+        if (tell_known(c, t, st, e) != 0)
+            return -1;
         if (t->refused != NULL || st->suspended != NULL) {
             if (keep_out(c, t, st, e) != 0)
                 return -1;

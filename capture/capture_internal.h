@@ -39,8 +39,14 @@ struct member {
 
 /* A definition to be announced when the stream reaches its position. */
 struct announcement {
-    struct member *member;
     struct position position;
+    uint32_t table_id;
+    uint32_t version;
+    uint32_t home;
+    struct stats_table *stats;
+    enum event_operation operation;
+    size_t n_texts;
+    char *texts[EVENT_MAX_TEXTS]; /* owned; NULL = not known */
 };
 
 #define HEALTH_ALARMS_MAX (SOURCE_ALARMS_MAX + 4) /* the source's, and capture's own */
@@ -104,6 +110,13 @@ int identity_check(struct capture *c, const struct source_identity *is, struct e
 int tables_join(struct capture *c, struct source_table *t, const struct state_table *known,
                 struct err *e);
 
+/* The same for the definition that follows `old`. */
+int tables_join_next(struct capture *c, struct source_table *t, const struct table_def *old,
+                     struct err *e);
+
+/* Columns only: names of tables are not looked at. */
+bool tables_same_definition(const struct table_def *a, const struct table_def *b);
+
 /* A refused table: state and log, once. */
 int tables_refuse(struct capture *c, struct source_table *t, struct err *e);
 
@@ -113,6 +126,11 @@ bool tables_suspend_refused(struct capture *c, const struct err *why, struct err
 /* Queues t's announcement. */
 int tables_announce_at(struct capture *c, struct member *m, const struct position *position,
                        struct err *e);
+
+/* Queues a control event with its texts (copied).  *position moves behind those that are there. */
+int
+tables_announce_event(struct capture *c, struct member *m, enum event_operation operation,
+                      const char *const *texts, size_t n, struct position *position, struct err *e);
 
 /* Gives the announcements up to position. */
 int tables_announce_due(struct capture *c, const struct position *position, struct err *e);
@@ -133,6 +151,25 @@ int tables_announce(struct capture *c, struct member *m, const struct position *
                     struct err *e);
 
 void tables_free(struct capture *c);
+
+/* ---- alter.c ---- */
+
+/* Queues what changed between old and m's definition, from position on; *last is the place of the
+   last record, position when there is none. */
+int alter_announce(struct capture *c, struct member *m, const struct table_def *old,
+                   const struct position *position, const char *ddl, struct position *last,
+                   struct err *e);
+
+/* The same for a table that is met no more, only known from the state. */
+int tables_announce_drop(struct capture *c, const struct state_table *st, struct err *e);
+
+/* st's table was dropped while nobody looked: as tables_end(), behind everything the rings have. */
+int tables_ended_unseen(struct capture *c, struct state_table *st, struct err *e);
+
+/* t is no more from position on: dropped in the source, or renamed (new_name, else NULL) to what the
+   task does not select.  Durable; a dropped one is announced. */
+int tables_end(struct capture *c, struct source_table *t, const struct position *position,
+               const char *new_name, struct err *e);
 
 /* ---- route.c ---- */
 

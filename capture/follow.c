@@ -1,8 +1,12 @@
 #include "capture/capture_internal.h"
 #include "common/clock.h"
 #include "common/err.h"
+#include "common/fault.h"
 #include "common/log.h"
 #include "common/task.h"
+
+#include <stdlib.h>
+#include <string.h>
 
 #define WATERMARK_ROWS 50000U /* a watermark at least so often inside a large transaction */
 #define IDLE_FIRST_MS  2U
@@ -90,35 +94,89 @@ on_complete(void *arg, const struct position *position, int64_t commit_real_ns,
     return 0;
 }
 
-/* A table that was not there when the task began, or a changed definition. */
+/* What takes over from a suspended table is suspended too: it begins behind what was not read. */
+static int
+inherit_refusal(const struct capture *c, struct source_table *t, const struct source_table *old,
+                struct err *e)
+{
+    const char *why = old != NULL ? old->refused : NULL;
+    const struct state_table *newest = NULL;
+
+    for (size_t i = 0; i < c->state.n_tables; i++) {
+        const struct state_table *st = &c->state.tables[i];
+
+        if (t->object != 0 && st->object == t->object &&
+            (newest == NULL || position_compare(&st->since, &newest->since) >= 0))
+            newest = st;
+    }
+    if (why == NULL && newest != NULL)
+        why = newest->suspended;
+    if (why == NULL || t->refused != NULL)
+        return 0;
+    t->refused = strdup(why);
+    return t->refused != NULL ? 0 : err_set(e, ERR_NOMEM, "table %s", t->def->name);
+}
+
+/* Queues the records of a new table or a changed definition; *last is the place of the last. */
+static int
+announce(struct capture *c, struct source_table *t, const struct source_table *old,
+         const struct position *position, const char *ddl, struct position *last, struct err *e)
+{
+    *last = *position;
+    if (old != NULL)
+        return alter_announce(c, t->user, old->def, position, ddl, last, e);
+    log_warn("table-not-loaded",
+             "table=%s.%s reason=\"change data capture was enabled after the task began; its "
+             "changes are followed from now on\"",
+             t->def->schema, t->def->name);
+    return tables_announce_event(c, t->user, EVENT_CREATE_TABLE, NULL, 0, last, e);
+}
+
+/* A table that was not there when the task began, or a changed definition.  It is on disk, with the
+   place of its last record, before the first of them is given: a start in between finds the old
+   definition in force and is told of the new one again. */
 static int
 on_definition(void *arg, struct source_table *t, struct source_table *old,
-              const struct position *position, struct err *e)
+              const struct position *position, const char *ddl, struct err *e)
 {
     struct capture *c = arg;
+    struct position last;
     struct state_table *st;
-    struct member *m;
 
+    if (old != NULL && old->user == NULL)
+        old = NULL; /* it never took part */
+    if (inherit_refusal(c, t, old, e) != 0)
+        return -1;
     if (t->refused != NULL)
         return tables_refuse(c, t, e);
-    if (tables_join(c, t, NULL, e) != 0)
+    if ((old != NULL ? tables_join_next(c, t, old->def, e) : tables_join(c, t, NULL, e)) != 0 ||
+        announce(c, t, old, position, ddl, &last, e) != 0)
         return -1;
-    m = t->user;
-    st = state_find(&c->state, t->def->schema, t->def->name, t->instance);
+    st = state_find_definition(&c->state, t);
     if (st == NULL)
         st = state_add_table(&c->state, t, e);
     if (st == NULL)
         return -1;
-    st->since = *position;
-    st->announced = *position;
+    st->since = last;
+    if (old == NULL)
+        st->announced = last;
     /* A table that joins a task which loads its tables is loaded too, while the log is followed. */
     st->wants_load = old == NULL && c->task->migration_type == MIGRATION_FULL_LOAD_AND_CDC;
     st->is_begun = true; /* announced: its load need not */
     st->is_planned = !st->wants_load;
     if (state_write(c->task, &c->state, e) != 0)
         return -1;
-    stats_table_state(m->stats, st->wants_load ? TABLE_BEFORE_LOAD : TABLE_COMPLETED);
-    return tables_announce_at(c, m, position, e);
+    CRASH_POINT("capture.definition-written");
+    stats_table_state(((struct member *)t->user)->stats,
+                      st->wants_load ? TABLE_BEFORE_LOAD : TABLE_COMPLETED);
+    return 0;
+}
+
+static int
+on_dropped(void *arg, struct source_table *t, const struct position *position, const char *new_name,
+           struct err *e)
+{
+    return t->user != NULL ? tables_end(arg, t, position, new_name, e) : 0;
 }
 
 void
@@ -129,6 +187,7 @@ follow_init(struct capture *c)
         .change = on_change,
         .complete = on_complete,
         .definition = on_definition,
+        .dropped = on_dropped,
         .lost = gap_on_lost,
     };
 }

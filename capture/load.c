@@ -268,7 +268,8 @@ begin_view(struct load *l, uint32_t table, size_t n, struct err *e)
         l->views[index[i]] = (struct view){.table = table, .began_ns = clock_mono_ns()};
     if (position_compare(&since, &st->since) > 0) {
         st->since = since;
-        c->engine->known(c->source, m->source, &since);
+        if (c->engine->known(c->source, m->source, &since, NULL, e) != 0)
+            return -1;
     }
     CRASH_POINT("capture.view-begun");
     return 0;

@@ -35,8 +35,9 @@ same_table(const struct source_table *a, const struct source_table *b)
 
 /* Of several instances of one table only the newest takes part: it covers everything from the join
    on.  The older ones are told to be known, so that the engine does not announce them. */
-static size_t
-rank_tables(struct capture *c, struct source_table *const *tables, size_t n, struct ranked *out)
+static int
+rank_tables(struct capture *c, struct source_table *const *tables, size_t n, struct ranked *out,
+            size_t *n_kept, struct err *e)
 {
     size_t kept = 0;
 
@@ -44,7 +45,8 @@ rank_tables(struct capture *c, struct source_table *const *tables, size_t n, str
         if (tables[i]->refused != NULL)
             continue;
         if (i + 1 < n && same_table(tables[i], tables[i + 1]) && tables[i + 1]->refused == NULL) {
-            c->engine->known(c->source, tables[i], &c->state.join);
+            if (c->engine->known(c->source, tables[i], &c->state.join, NULL, e) != 0)
+                return -1;
             continue;
         }
         out[kept] = (struct ranked){
@@ -55,7 +57,8 @@ rank_tables(struct capture *c, struct source_table *const *tables, size_t n, str
     }
     if (kept > 1)
         qsort(out, kept, sizeof(*out), compare_ranked);
-    return kept;
+    *n_kept = kept;
+    return 0;
 }
 
 int
@@ -72,11 +75,11 @@ load_plan(struct capture *c, struct source_table *const *tables, size_t n, struc
     state_free(&c->state); /* an attempt before this one may have failed half-way */
     c->state.identity = identity;
     c->state.is_new = true;
-    if (c->engine->join(c->source, &c->state.join, e) != 0) {
+    if (c->engine->join(c->source, &c->state.join, e) != 0 ||
+        rank_tables(c, tables, n, ranked, &kept, e) != 0) {
         free(ranked);
         return -1;
     }
-    kept = rank_tables(c, tables, n, ranked);
     for (size_t i = 0; i < kept && rc == 0; i++) {
         struct source_table *t = ranked[i].table;
         struct state_table *st;
@@ -89,7 +92,7 @@ load_plan(struct capture *c, struct source_table *const *tables, size_t n, struc
         }
         st->since = c->state.join;
         st->wants_load = c->task->migration_type != MIGRATION_CDC;
-        c->engine->known(c->source, t, &c->state.join);
+        rc = c->engine->known(c->source, t, &c->state.join, NULL, e);
         stats_table_state(((struct member *)t->user)->stats, TABLE_BEFORE_LOAD);
     }
     free(ranked);
@@ -102,17 +105,23 @@ load_plan(struct capture *c, struct source_table *const *tables, size_t n, struc
 
 /* ---- who takes part ---- */
 
+/* With the entry's definition, if it is there; that of a suspended table need not be. */
 struct member *
 load_member(struct capture *c, const struct state_table *st)
 {
+    struct member *found = NULL;
+
     for (size_t i = 0; i < c->n_members; i++) {
         const struct source_table *t = c->members[i]->source;
 
-        if (strcmp(t->def->name, st->name) == 0 && strcmp(t->def->schema, st->schema) == 0 &&
-            strcmp(t->instance, st->instance) == 0)
-            return c->members[i];
+        if (strcmp(t->def->name, st->name) != 0 || strcmp(t->def->schema, st->schema) != 0 ||
+            strcmp(t->instance, st->instance) != 0)
+            continue;
+        found = c->members[i];
+        if (t->def->version == st->version)
+            break;
     }
-    return NULL;
+    return found;
 }
 
 bool
@@ -202,7 +211,8 @@ begin_reload(struct capture *c, struct state_table *st, struct err *e)
     /* What a suspended table went through is not given: its rows as they are now are. */
     if (was_out) {
         st->since = c->complete;
-        c->engine->known(c->source, m->source, &st->since);
+        if (c->engine->known(c->source, m->source, &st->since, NULL, e) != 0)
+            return -1;
     }
     state_clear_pieces(st);
     st->wants_load = true;

@@ -78,6 +78,7 @@ struct source_table {
     char *instance;        /* what the engine reads changes from: "dbo_invoices"; for people */
     struct position since; /* changes are to be had after this position */
     char *left_out;        /* columns no message shows, and why: "a (computed)"; NULL = none */
+    uint64_t object;       /* what the source tells the table by, whatever its name; 0 = its name */
     char *refused;         /* why the table cannot be captured, with the remedy; NULL = it can */
     void *user;            /* capture's */
 };
@@ -144,9 +145,14 @@ struct source_sink {
     int (*complete)(void *arg, const struct position *position, int64_t commit_real_ns,
                     uint32_t transactions, struct err *e);
     /* From position on, changes of this table have the definition t->def: a table that was not
-       there before, or one whose definition changed (old, else NULL). */
+       there before, or one whose definition or name changed (old, else NULL).  ddl: the statement
+       that did it, NULL when it is not known. */
     int (*definition)(void *arg, struct source_table *t, struct source_table *old,
-                      const struct position *position, struct err *e);
+                      const struct position *position, const char *ddl, struct err *e);
+    /* From position on, t has no changes any more: it was dropped in the source, or renamed to
+       what the task does not select (new_name, else NULL). */
+    int (*dropped)(void *arg, struct source_table *t, const struct position *position,
+                   const char *new_name, struct err *e);
     /* Changes of t are gone for good.  After 0 t->refused is set and on disk: the engine gives
        nothing more of t and goes on with the others.  -1: ERR_GAP when no table is left. */
     int (*lost)(void *arg, struct source_table *t, const struct source_gap *gap, struct err *e);
@@ -225,9 +231,12 @@ struct source_engine {
        belongs to the source and is valid until the next call. */
     int (*tables)(struct source *s, struct source_table ***out, size_t *n, struct err *e);
 
-    /* Tells the engine of a table known from an earlier run: where its changes began then.  A source
-       that has moved its horizon since can so tell a gap from a new table. */
-    void (*known)(struct source *s, struct source_table *t, const struct position *since);
+    /* Tells the engine of a table known from an earlier run: where its changes began then, and with
+       which definition (NULL: with t->def).  A source that has moved its horizon since can so tell
+       a gap from a new table, and one whose definition has moved on gives rows of the old one until
+       it calls sink.definition. */
+    int (*known)(struct source *s, struct source_table *t, const struct position *since,
+                 const struct table_def *was, struct err *e);
 
     /* A position at or before everything a read that starts now may miss: load, then follow from it. */
     int (*join)(struct source *s, struct position *out, struct err *e);

@@ -54,9 +54,8 @@ take_part(struct capture *c, struct source_table *t, struct err *e)
     if (is_later)
         st->announced = since;
     st->is_planned = is_later; /* announced once the stream comes there; the others at once */
-    c->engine->known(c->source, t, &since);
     stats_table_state(((struct member *)t->user)->stats, TABLE_COMPLETED);
-    return 0;
+    return c->engine->known(c->source, t, &since, NULL, e);
 }
 
 static int
@@ -65,9 +64,9 @@ take_tables(struct capture *c, struct source_table *const *tables, size_t n, str
     for (size_t i = 0; i < n; i++) {
         if (tables[i]->refused != NULL)
             continue;
-        if (is_covered(c, tables, n, i))
-            c->engine->known(c->source, tables[i], &c->state.join);
-        else if (take_part(c, tables[i], e) != 0)
+        if ((is_covered(c, tables, n, i)
+                 ? c->engine->known(c->source, tables[i], &c->state.join, NULL, e)
+                 : take_part(c, tables[i], e)) != 0)
             return -1;
     }
     return 0;

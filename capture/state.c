@@ -122,6 +122,7 @@ parse_table(json_t *item, struct state *s)
     const char *announced = NULL;
     const char *suspended = NULL;
     const json_t *pieces = NULL;
+    const char *ended = NULL;
     int wants_load = 0;
     int is_begun = 0;
     int is_planned = 0;
@@ -129,22 +130,25 @@ parse_table(json_t *item, struct state *s)
     int is_reload = 0;
     json_int_t id = 0;
     json_int_t version = 0;
+    json_int_t object = 0;
     struct state_table *t;
 
-    if (json_unpack(item, "{s:I,s:I,s:s,s:s,s:s,s:s,s:s,s:b,s:b,s:b,s:b,s:b,s?o,s?s}", "id", &id,
-                    "version", &version, "schema", &like.def->schema, "name", &like.def->name,
+    if (json_unpack(item, "{s:I,s:I,s:s,s:s,s:s,s:s,s:s,s:b,s:b,s:b,s:b,s:b,s?o,s?s,s?I,s?s}", "id",
+                    &id, "version", &version, "schema", &like.def->schema, "name", &like.def->name,
                     "instance", &like.instance, "since", &since, "announced", &announced, "load",
                     &wants_load, "begun", &is_begun, "planned", &is_planned, "wants_reload",
-                    &wants_reload, "reload", &is_reload, "pieces", &pieces, "suspended",
-                    &suspended) != 0 ||
+                    &wants_reload, "reload", &is_reload, "pieces", &pieces, "suspended", &suspended,
+                    "object", &object, "ended", &ended) != 0 ||
         id < 1 || id > UINT32_MAX || version < 1 || version > UINT32_MAX)
         return false;
     t = state_add_table(s, &like, NULL);
     if (t == NULL || position_parse(since, &t->since) != 0 ||
-        position_parse(announced, &t->announced) != 0 || !parse_pieces(pieces, t))
+        position_parse(announced, &t->announced) != 0 || !parse_pieces(pieces, t) ||
+        (ended != NULL && position_parse(ended, &t->ended) != 0))
         return false;
     t->id = (uint32_t)id;
     t->version = (uint32_t)version;
+    t->object = (uint64_t)object;
     t->wants_load = wants_load != 0;
     t->is_begun = is_begun != 0;
     t->is_planned = is_planned != 0;
@@ -360,18 +364,22 @@ pack_tables(const struct state *s)
         const struct state_table *t = &s->tables[i];
         char since[POSITION_HEX_SIZE];
         char announced[POSITION_HEX_SIZE];
+        char ended[POSITION_HEX_SIZE];
 
         position_hex(&t->since, since);
         position_hex(&t->announced, announced);
+        position_hex(&t->ended, ended);
         (void)json_array_append_new(
             array,
-            json_pack("{s:I,s:I,s:s,s:s,s:s,s:s,s:s,s:b,s:b,s:b,s:b,s:b,s:o*,s:s*,s:o*}", "id",
-                      (json_int_t)t->id, "version", (json_int_t)t->version, "schema", t->schema,
-                      "name", t->name, "instance", t->instance, "since", since, "announced",
-                      announced, "load", t->wants_load ? 1 : 0, "begun", t->is_begun ? 1 : 0,
-                      "planned", t->is_planned ? 1 : 0, "wants_reload", t->wants_reload ? 1 : 0,
-                      "reload", t->is_reload ? 1 : 0, "pieces", pack_pieces(t), "suspended",
-                      t->suspended, "lost", pack_lost(&t->lost)));
+            json_pack("{s:I,s:I,s:s,s:s,s:s,s:s,s:s,s:b,s:b,s:b,s:b,s:b,s:o*,s:s*,s:o*,s:I,s:s*}",
+                      "id", (json_int_t)t->id, "version", (json_int_t)t->version, "schema",
+                      t->schema, "name", t->name, "instance", t->instance, "since", since,
+                      "announced", announced, "load", t->wants_load ? 1 : 0, "begun",
+                      t->is_begun ? 1 : 0, "planned", t->is_planned ? 1 : 0, "wants_reload",
+                      t->wants_reload ? 1 : 0, "reload", t->is_reload ? 1 : 0, "pieces",
+                      pack_pieces(t), "suspended", t->suspended, "lost", pack_lost(&t->lost),
+                      "object", (json_int_t)t->object, "ended",
+                      position_is_zero(&t->ended) ? NULL : ended));
     }
     return array;
 }
@@ -497,7 +505,8 @@ state_add_table(struct state *s, const struct source_table *t, struct err *e)
                                   .version = t->def->version,
                                   .schema = strdup(t->def->schema),
                                   .name = strdup(t->def->name),
-                                  .instance = strdup(t->instance)};
+                                  .instance = strdup(t->instance),
+                                  .object = t->object};
     s->n_tables++;
     if (added->schema == NULL || added->name == NULL || added->instance == NULL) {
         err_set(e, ERR_NOMEM, "%zu tables", s->n_tables);
@@ -544,9 +553,23 @@ state_prune(struct state *s, uint64_t acknowledged)
 struct state_table *
 state_find(const struct state *s, const char *schema, const char *name, const char *instance)
 {
-    for (size_t i = 0; i < s->n_tables; i++)
-        if (strcmp(s->tables[i].schema, schema) == 0 && strcmp(s->tables[i].name, name) == 0 &&
-            strcmp(s->tables[i].instance, instance) == 0)
-            return &s->tables[i];
+    for (size_t i = s->n_tables; i > 0; i--)
+        if (strcmp(s->tables[i - 1].schema, schema) == 0 &&
+            strcmp(s->tables[i - 1].name, name) == 0 &&
+            strcmp(s->tables[i - 1].instance, instance) == 0)
+            return &s->tables[i - 1];
+    return NULL;
+}
+
+struct state_table *
+state_find_definition(const struct state *s, const struct source_table *t)
+{
+    for (size_t i = 0; i < s->n_tables; i++) {
+        struct state_table *st = &s->tables[i];
+
+        if (st->id == t->def->id && st->version == t->def->version && st->object == t->object &&
+            strcmp(st->instance, t->instance) == 0)
+            return st;
+    }
     return NULL;
 }

@@ -40,6 +40,7 @@ struct state_table {
     char *schema;
     char *name;
     char *instance;
+    uint64_t object;       /* as in source_table; 0 = not known */
     struct position since; /* its changes count from here; the load's join for its first tables */
     struct position
         announced; /* where its definition was announced in the log; zero = by its load */
@@ -52,6 +53,8 @@ struct state_table {
     struct state_piece *pieces; /* while it is loaded, from its first chunk to its last */
     size_t n_pieces;
     char *suspended;        /* why; NULL = it takes part */
+    struct position ended;  /* its drop-table record; zero = it was not dropped */
+    bool is_end_told;       /* that record is queued; not stored */
     struct state_lost lost; /* when it is suspended for a hole in its changes */
 };
 
@@ -100,8 +103,11 @@ void state_clear_pieces(struct state_table *t);
 /* Drops the chunks before the last one whose number is at most `acknowledged`. */
 void state_prune(struct state *s, uint64_t acknowledged);
 
-/* The table of a capture instance; NULL. */
+/* The newest entry of a capture instance; NULL. */
 struct state_table *
 state_find(const struct state *s, const char *schema, const char *name, const char *instance);
+
+/* The entry of t with its definition: same id, version, instance and object; NULL. */
+struct state_table *state_find_definition(const struct state *s, const struct source_table *t);
 
 #endif

@@ -2,6 +2,7 @@
 #include "common/catalog.h"
 #include "common/clock.h"
 #include "common/err.h"
+#include "common/fault.h"
 #include "common/log.h"
 #include "common/task.h"
 
@@ -20,8 +21,8 @@ same_column(const struct column_def *a, const struct column_def *b)
            a->is_fixed_text == b->is_fixed_text && a->key_ordinal == b->key_ordinal;
 }
 
-static bool
-same_definition(const struct table_def *a, const struct table_def *b)
+bool
+tables_same_definition(const struct table_def *a, const struct table_def *b)
 {
     if (a->n_columns != b->n_columns)
         return false;
@@ -41,7 +42,7 @@ take_known(struct capture *c, struct table_def *d, const struct state_table *kno
     *taken = false;
     if (catalog_read(c->task->weir.state_directory, known->id, known->version, &old, e) != 0)
         return e->code == ERR_NOT_FOUND ? 0 : -1;
-    if (same_definition(old, d)) {
+    if (tables_same_definition(old, d)) {
         d->id = known->id;
         d->version = known->version;
         *taken = true;
@@ -108,7 +109,7 @@ take_catalogued(struct capture *c, struct table_def *d, struct err *e)
             highest = old->id;
         if (strcmp(old->schema, d->schema) == 0 && strcmp(old->name, d->name) == 0) {
             d->id = old->id;
-            d->version = old->version + (same_definition(old, d) ? 0 : 1);
+            d->version = old->version + (tables_same_definition(old, d) ? 0 : 1);
         }
     }
     if (d->id == 0) {
@@ -116,6 +117,32 @@ take_catalogued(struct capture *c, struct table_def *d, struct err *e)
         d->version = 1;
     }
     return 0;
+}
+
+/* The first version behind the old one's that is the same, else the next one.  A definition that is
+   met again after a restart so gets the version it had. */
+static int
+take_next(struct capture *c, struct table_def *d, const struct table_def *old, struct err *e)
+{
+    struct err why = ERR_INIT;
+
+    d->id = old->id;
+    for (d->version = old->version + 1;; d->version++) {
+        struct table_def *seen = NULL;
+        bool same;
+
+        if (catalog_read(c->task->weir.state_directory, d->id, d->version, &seen, &why) != 0) {
+            if (why.code == ERR_NOT_FOUND)
+                return 0;
+            *e = why;
+            return -1;
+        }
+        same = tables_same_definition(seen, d) && strcmp(seen->schema, d->schema) == 0 &&
+               strcmp(seen->name, d->name) == 0;
+        catalog_table_free(&seen);
+        if (same)
+            return 0;
+    }
 }
 
 /* ---- members ---- */
@@ -173,19 +200,12 @@ tell_left_out(const struct member *m, const struct source_table *t)
                   log_quote(t->left_out, quoted, sizeof(quoted)));
 }
 
-int
-tables_join(struct capture *c, struct source_table *t, const struct state_table *known,
-            struct err *e)
+/* A table whose definition has its id and version. */
+static int
+join(struct capture *c, struct source_table *t, struct err *e)
 {
     struct member *m = t->user;
-    bool taken = false;
 
-    if (m != NULL && m->stats != NULL)
-        return 0;
-    if (known != NULL && take_known(c, t->def, known, &taken, e) != 0)
-        return -1;
-    if (!taken && take_catalogued(c, t->def, e) != 0)
-        return -1;
     if (write_definition(c, t->def, e) != 0)
         return -1;
     if (m == NULL)
@@ -199,6 +219,29 @@ tables_join(struct capture *c, struct source_table *t, const struct state_table 
              t->def->version, t->def->n_columns, t->def->n_key);
     tell_left_out(m, t);
     return 0;
+}
+
+int
+tables_join(struct capture *c, struct source_table *t, const struct state_table *known,
+            struct err *e)
+{
+    const struct member *m = t->user;
+    bool taken = false;
+
+    if (m != NULL && m->stats != NULL)
+        return 0;
+    if (known != NULL && take_known(c, t->def, known, &taken, e) != 0)
+        return -1;
+    if (!taken && take_catalogued(c, t->def, e) != 0)
+        return -1;
+    return join(c, t, e);
+}
+
+int
+tables_join_next(struct capture *c, struct source_table *t, const struct table_def *old,
+                 struct err *e)
+{
+    return take_next(c, t->def, old, e) != 0 ? -1 : join(c, t, e);
 }
 
 int
@@ -248,6 +291,13 @@ tables_suspend_refused(struct capture *c, const struct err *why, struct err *e)
     return any && state_write(c->task, &c->state, e) == 0;
 }
 
+static void
+free_announcement(struct announcement *a)
+{
+    for (size_t i = 0; i < a->n_texts; i++)
+        free(a->texts[i]);
+}
+
 void
 tables_free(struct capture *c)
 {
@@ -259,6 +309,8 @@ tables_free(struct capture *c)
     for (size_t i = 0; i < c->n_catalogue; i++)
         catalog_table_free(&c->catalogue[i]);
     free(c->catalogue);
+    for (size_t i = 0; i < c->n_announcements; i++)
+        free_announcement(&c->announcements[i]);
     free(c->members);
     free(c->announcements);
     c->catalogue = NULL;
@@ -321,48 +373,108 @@ tables_loaded(struct member *m)
     stats_table_set(m->stats, TSTAT_FULL_LOAD_ENDED, (uint64_t)clock_real_ns());
 }
 
-int
-tables_announce_at(struct capture *c, struct member *m, const struct position *position,
-                   struct err *e)
+/* Takes its place in the list; *position moves behind those that are there. */
+static int
+queue(struct capture *c, struct announcement *a, const char *const *texts,
+      struct position *position, struct err *e)
 {
     struct announcement *list = realloc(c->announcements, (c->n_announcements + 1) * sizeof(*list));
-    size_t at;
+    size_t at = 0;
 
     if (list == NULL)
-        return err_set(e, ERR_NOMEM, "announcement of %s", m->full_name);
+        return err_set(e, ERR_NOMEM, "announcements");
     c->announcements = list;
-    for (at = c->n_announcements; at > 0; at--) {
-        if (position_compare(&list[at - 1].position, position) <= 0)
-            break;
-        list[at] = list[at - 1];
-    }
-    list[at] = (struct announcement){.member = m, .position = *position};
+    /* Two of one position would be taken for one. */
+    for (; at < c->n_announcements && position_compare(&list[at].position, position) <= 0; at++)
+        if (position_compare(&list[at].position, position) == 0)
+            position_next(&list[at].position, position);
+    for (size_t i = 0; i < a->n_texts; i++)
+        if (texts[i] != NULL && (a->texts[i] = strdup(texts[i])) == NULL) {
+            free_announcement(a);
+            return err_set(e, ERR_NOMEM, "announcements");
+        }
+    a->position = *position;
+    memmove(list + at + 1, list + at, (c->n_announcements - at) * sizeof(*list));
+    list[at] = *a;
     c->n_announcements++;
     return 0;
 }
 
 int
+tables_announce_event(struct capture *c, struct member *m, enum event_operation operation,
+                      const char *const *texts, size_t n, struct position *position, struct err *e)
+{
+    struct announcement a = {.table_id = m->source->def->id,
+                             .version = m->source->def->version,
+                             .home = m->home,
+                             .stats = m->stats,
+                             .operation = operation,
+                             .n_texts = n};
+
+    return queue(c, &a, texts, position, e);
+}
+
+int
+tables_announce_drop(struct capture *c, const struct state_table *st, struct err *e)
+{
+    char full_name[600];
+    struct announcement a = {
+        .table_id = st->id, .version = st->version, .operation = EVENT_DROP_TABLE};
+    struct position at = st->ended;
+
+    (void)snprintf(full_name, sizeof(full_name), "%s.%s", st->schema, st->name);
+    a.home = route_table(c, full_name);
+    a.stats = stats_table(c->stage->stats, st->id, full_name);
+    return queue(c, &a, NULL, &at, e);
+}
+
+int
+tables_announce_at(struct capture *c, struct member *m, const struct position *position,
+                   struct err *e)
+{
+    struct position at = *position;
+
+    return tables_announce_event(c, m, EVENT_CREATE_TABLE, NULL, 0, &at, e);
+}
+
+static int
+give_announcement(struct capture *c, const struct announcement *a, struct err *e)
+{
+    struct value texts[EVENT_MAX_TEXTS] = {{.kind = VALUE_NULL}};
+    struct event ev = {
+        .operation = a->operation,
+        .table_id = a->table_id,
+        .version = a->version,
+        .position = a->position,
+        .n_after = (uint16_t)a->n_texts,
+        .after = texts,
+    };
+
+    for (size_t i = 0; i < a->n_texts; i++)
+        if (a->texts[i] != NULL)
+            texts[i] = (struct value){
+                .kind = VALUE_TEXT,
+                .bytes = {.data = a->texts[i], .size = (uint32_t)strlen(a->texts[i])}};
+        else
+            texts[i] = (struct value){.kind = VALUE_NULL};
+    if (output_event(c->output, a->home, &ev, a->stats, TSTAT_DDLS, e) != 0 ||
+        output_done(c->output, &a->position, e) != 0)
+        return -1;
+    CRASH_POINT("capture.announced");
+    return 0;
+}
+
+/* What is given leaves the list one by one: an error in between must not repeat any. */
+int
 tables_announce_due(struct capture *c, const struct position *position, struct err *e)
 {
-    size_t n = 0;
-
-    while (n < c->n_announcements &&
-           position_compare(&c->announcements[n].position, position) <= 0) {
-        const struct position at = c->announcements[n].position;
-
-        /* Those of one place go out before the place counts as done: tables whose changes were
-           cleaned up together begin at the same one. */
-        for (; n < c->n_announcements && position_compare(&c->announcements[n].position, &at) == 0;
-             n++)
-            if (tables_announce(c, c->announcements[n].member, &at, e) != 0)
-                return -1;
-        if (output_done(c->output, &at, e) != 0)
+    while (c->n_announcements > 0 &&
+           position_compare(&c->announcements[0].position, position) <= 0) {
+        if (give_announcement(c, &c->announcements[0], e) != 0)
             return -1;
-    }
-    if (n > 0) {
-        memmove(c->announcements, c->announcements + n,
-                (c->n_announcements - n) * sizeof(*c->announcements));
-        c->n_announcements -= n;
+        free_announcement(&c->announcements[0]);
+        memmove(c->announcements, c->announcements + 1,
+                --c->n_announcements * sizeof(*c->announcements));
     }
     return 0;
 }

@@ -141,6 +141,16 @@ position_is_load(const struct position *p)
     return tail >> 8 != 0;
 }
 
+void
+position_next(const struct position *p, struct position *out)
+{
+    *out = *p;
+    memset(out->b + OFF_CHUNK, 0, CHUNK_SIZE);
+    for (int i = OFF_CHUNK - 1; i >= 0; i--)
+        if (++out->b[i] != 0)
+            break;
+}
+
 /* The 32 digits of 16 bytes; position_text() stands in each message. */
 static inline void
 hex_sixteen(char digits[32], const uint8_t *bytes)

@@ -71,6 +71,9 @@ void position_lsn_complete(const uint8_t lsn[LSN_SIZE], struct position *out);
 void position_load_chunk(const uint8_t lsn[LSN_SIZE], uint64_t chunk, struct position *out);
 bool position_is_load(const struct position *p);
 
+/* The lowest position behind p that is no load chunk's: for what has no place of its own. */
+void position_next(const struct position *p, struct position *out);
+
 /*
  * The text of `stream-position` in messages and status screens; text order is stream order.
  * SQL Server log: "vvvvvvvv:bbbbbbbb:ssss.cccccccc.vvvvvvvv:bbbbbbbb:ssss.o" (start LSN, command

@@ -24,11 +24,12 @@ enum {
     Q_NULLABLE,
     Q_KEY_ORDINAL,
     Q_COLUMN_SET,
+    Q_SOURCE_COLUMN,
 };
 
 #define LEFT_OUT_MAX 400
 
-/* Room for one more column in the three parallel arrays. */
+/* Room for one more column in the parallel arrays. */
 static int
 grow(struct instance *in, struct err *e)
 {
@@ -37,6 +38,7 @@ grow(struct instance *in, struct err *e)
     struct column_def *columns = realloc(d->columns, n * sizeof(*columns));
     struct type_column *types;
     uint16_t *ordinals;
+    bool *is_dropped;
 
     if (columns == NULL)
         return err_set(e, ERR_NOMEM, "%zu columns", n);
@@ -49,6 +51,11 @@ grow(struct instance *in, struct err *e)
     if (ordinals == NULL)
         return err_set(e, ERR_NOMEM, "%zu columns", n);
     in->ordinals = ordinals;
+    is_dropped = realloc(in->is_dropped, n * sizeof(*is_dropped));
+    if (is_dropped == NULL)
+        return err_set(e, ERR_NOMEM, "%zu columns", n);
+    in->is_dropped = is_dropped;
+    in->is_dropped[n - 1] = false;
     d->columns[n - 1] = (struct column_def){.name = NULL};
     in->types[n - 1] = (struct type_column){.collation = NULL};
     in->n_columns = (uint16_t)n;
@@ -119,6 +126,7 @@ take_column(struct sqlserver *s, struct instance *in, struct err *e)
     const char *empty = why_empty(s);
     char name[NAME_MAX_BYTES];
     char why[WHY_MAX];
+    size_t size;
     struct type_column *t;
     struct column_def *c;
     struct err unsupported = ERR_INIT;
@@ -151,7 +159,8 @@ take_column(struct sqlserver *s, struct instance *in, struct err *e)
     type_limit(t, lobs->is_limited ? lobs->max_kb * 1024 : 0);
     c->name = strdup(name);
     c->source_type = strdup(t->name);
-    c->nullable = db_int(s->db, Q_NULLABLE) != 0;
+    in->is_dropped[in->n_columns - 1] = db_data(s->db, Q_SOURCE_COLUMN, &size) == NULL;
+    c->nullable = in->is_dropped[in->n_columns - 1] || db_int(s->db, Q_NULLABLE) != 0;
     c->key_ordinal = (uint16_t)db_int(s->db, Q_KEY_ORDINAL);
     if (c->name == NULL || c->source_type == NULL)
         return err_set(e, ERR_NOMEM, "column %s", name);
@@ -174,24 +183,6 @@ settle_key(struct instance *in, struct err *e)
     for (uint16_t i = 0; i < d->n_columns; i++)
         d->columns[i].key_ordinal = 0;
     return catalog_finish(d, e);
-}
-
-static int
-make_select_list(struct instance *in, struct err *e)
-{
-    struct sql q = {.text = NULL};
-
-    for (uint16_t i = 0; i < in->n_columns; i++) {
-        if (i > 0)
-            sql_add(&q, ", ");
-        type_add_select(&q, &in->types[i], in->table.def->columns[i].name);
-    }
-    if (sql_text(&q, e) == NULL) {
-        sql_free(&q);
-        return -1;
-    }
-    in->select_list = q.text;
-    return 0;
 }
 
 /* The change table itself where that is possible: its rows have an order that can be relied on. */
@@ -266,8 +257,9 @@ meta_columns(struct sqlserver *s, struct instance *in, struct err *e)
     sql_add(&s->q,
             "SELECT cc.column_ordinal, cc.column_name, cc.is_computed, c.system_type_id, "
             "c.user_type_id, c.max_length, c.precision, c.scale, c.collation_name, sc.is_nullable, "
-            "ic.key_ordinal, sc.is_column_set FROM cdc.captured_columns AS cc JOIN sys.columns AS "
-            "c ON c.object_id = ");
+            "ic.key_ordinal, sc.is_column_set, sc.column_id FROM cdc.captured_columns AS cc JOIN "
+            "sys.columns "
+            "AS c ON c.object_id = ");
     add_described(&s->q, in);
     sql_add(&s->q,
             " AND c.name = cc.column_name LEFT JOIN sys.columns AS sc ON sc.object_id "
@@ -282,7 +274,5 @@ meta_columns(struct sqlserver *s, struct instance *in, struct err *e)
         return -1;
     if (in->table.refused != NULL)
         return 0;
-    if (settle_key(in, e) != 0 || make_select_list(in, e) != 0)
-        return -1;
-    return 0;
+    return settle_key(in, e);
 }

@@ -1,4 +1,5 @@
 #include "capture/sqlserver/db.h"
+#include "capture/sqlserver/schema.h"
 #include "capture/sqlserver/sqlserver.h"
 #include "common/err.h"
 
@@ -202,6 +203,5 @@ load_readmit(struct source *base, struct source_table *t, struct err *e)
 
     if (in->change_object == 0 || in->is_gone)
         return meta_refuse(in, "change data capture is not enabled for the table", e);
-    meta_forget_columns(in);
-    return meta_columns(s, in, e);
+    return schema_reread(s, in, e);
 }

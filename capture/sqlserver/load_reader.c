@@ -167,7 +167,7 @@ send(struct reader *r, const struct instance *in, struct err *e)
     sql_add(&r->q, "SELECT ");
     if (r->part.is_ordered)
         sql_add(&r->q, "TOP (%u) ", r->rows);
-    sql_add(&r->q, "%s FROM ", in->select_list);
+    sql_add(&r->q, "%s FROM ", in->load_list);
     load_add_table(&r->q, in);
     add_where(&r->q, r, in);
     if (r->part.is_ordered) {

@@ -1,4 +1,5 @@
 #include "capture/sqlserver/db.h"
+#include "capture/sqlserver/schema.h"
 #include "capture/sqlserver/sqlserver.h"
 #include "common/err.h"
 #include "common/task.h"
@@ -51,32 +52,6 @@ meta_identity(struct sqlserver *s, struct source_identity *out, struct err *e)
 /* ---- instances ---- */
 
 void
-meta_forget_columns(struct instance *in)
-{
-    struct table_def *d = in->table.def;
-
-    for (uint16_t c = 0; c < in->n_columns; c++) {
-        free(in->types[c].collation);
-        free(d->columns[c].name);
-        free(d->columns[c].source_type);
-    }
-    free(d->columns);
-    free(d->key);
-    free(in->types);
-    free(in->ordinals);
-    free(in->select_list);
-    d->columns = NULL;
-    d->key = NULL;
-    d->n_columns = 0;
-    d->n_key = 0;
-    in->types = NULL;
-    in->ordinals = NULL;
-    in->select_list = NULL;
-    in->n_columns = 0;
-    page_free(&in->page); /* sized by the number of columns */
-}
-
-void
 meta_instance_free(struct instance **in)
 {
     struct instance *i = *in;
@@ -90,8 +65,13 @@ meta_instance_free(struct instance **in)
     free(i->table.refused);
     free(i->types);
     free(i->ordinals);
+    free(i->is_dropped);
     free(i->select_list);
     free(i->table.left_out);
+    free(i->load_list);
+    free(i->schema_now);
+    free(i->name_now);
+    meta_instance_free(&i->shape);
     page_free(&i->page);
     page_free(&i->halves);
     arena_free(&i->fresh);
@@ -113,15 +93,15 @@ static struct instance *
 find_instance(struct sqlserver *s, int32_t change_object, int32_t source_object)
 {
     for (size_t i = 0; i < s->n_instances; i++)
-        if (s->instances[i]->change_object == change_object &&
+        if (!s->instances[i]->is_superseded && s->instances[i]->change_object == change_object &&
             s->instances[i]->source_object == source_object)
             return s->instances[i];
     return NULL;
 }
 
-static struct instance *
-add_instance(struct sqlserver *s, const char *schema, const char *name, const char *instance,
-             struct err *e)
+struct instance *
+meta_add_instance(struct sqlserver *s, const char *schema, const char *name, const char *instance,
+                  struct err *e)
 {
     struct instance **list =
         realloc(s->instances, (s->n_instances + 1) * sizeof(struct instance *));
@@ -148,6 +128,27 @@ fail:
     return NULL;
 }
 
+/* The name of a table that is known already may be another one now. */
+static int
+take_name(struct instance *in, const char *schema, const char *name, bool is_selected,
+          struct err *e)
+{
+    const struct table_def *d = in->table.def;
+
+    free(in->schema_now);
+    free(in->name_now);
+    in->schema_now = NULL;
+    in->name_now = NULL;
+    in->is_deselected = !is_selected;
+    if (strcmp(d->schema, schema) == 0 && strcmp(d->name, name) == 0)
+        return 0;
+    in->schema_now = strdup(schema);
+    in->name_now = strdup(name);
+    return in->schema_now != NULL && in->name_now != NULL
+               ? 0
+               : err_set(e, ERR_NOMEM, "table %s.%s", schema, name);
+}
+
 /* A row of: schema, table, source object, change object, instance, start LSN, may the login select
    from the change table, from its function.  All behind the third are NULL for a table without
    change data capture. */
@@ -160,27 +161,41 @@ take_instance(struct sqlserver *s, struct err *e)
     char why[1400];
     int32_t source_object = (int32_t)db_int(s->db, 2);
     int32_t change_object = (int32_t)db_int(s->db, 3);
+    struct lsn start;
     struct instance *in;
+    bool is_selected;
+    bool has_start = lsn_read(s->db, 5, &start);
 
     db_text(s->db, 0, schema, sizeof(schema));
     db_text(s->db, 1, name, sizeof(name));
     db_text(s->db, 4, instance, sizeof(instance));
-    if (strcmp(schema, "cdc") == 0 || !task_selects(s->config.task, schema, name, s->fold_case))
-        return 0;
+    is_selected =
+        strcmp(schema, "cdc") != 0 && task_selects(s->config.task, schema, name, s->fold_case);
     in = find_instance(s, change_object, source_object);
     if (in == NULL) {
-        in = add_instance(s, schema, name, instance, e);
+        if (!is_selected)
+            return 0;
+        /* Just made: the capture job gives it its place, and the next list shows that it did.  A
+           start waits for it. */
+        if (change_object != 0 && !has_start && s->active != NULL)
+            return 0;
+        in = meta_add_instance(s, schema, name, instance, e);
         if (in == NULL)
             return -1;
         in->change_object = change_object;
         in->source_object = source_object;
+        in->table.object = (uint32_t)source_object;
     }
     in->is_seen = true;
     in->may_select = db_int(s->db, 6) != 0;
     in->may_call = db_int(s->db, 7) != 0;
+    db_text(s->db, 8, in->created, sizeof(in->created));
+    if (take_name(in, schema, name, is_selected, e) != 0)
+        return -1;
     if (change_object != 0) {
-        if (!lsn_read(s->db, 5, &in->start))
-            return err_set(e, ERR_PROTOCOL, "capture instance %s has no start_lsn", instance);
+        if (!has_start)
+            return err_set(e, ERR_PROTOCOL, "capture instance %s has no start_lsn yet", instance);
+        in->start = start;
         return 0;
     }
     (void)snprintf(why, sizeof(why),
@@ -203,11 +218,15 @@ compare_instances(const void *a, const void *b)
     if (c == 0)
         c = lsn_compare(&x->start, &y->start);
     if (c == 0)
+        c = strcmp(x->created, y->created); /* ids do not rise */
+    if (c == 0)
         c = (x->change_object > y->change_object) - (x->change_object < y->change_object);
+    if (c == 0)
+        c = lsn_compare(&x->since, &y->since);
     return c;
 }
 
-/* Invariant: of the instances of one table, only the last (newest start LSN, then newest object)
+/* Invariant: of the instances of one table, only the last (newest start LSN, then made last)
    is open-ended; each other one ends where its follower starts. */
 void
 meta_arrange(struct sqlserver *s)
@@ -218,8 +237,8 @@ meta_arrange(struct sqlserver *s)
         struct instance *in = s->instances[i];
         const struct instance *next = s->instances[i + 1];
 
-        if (in->has_until || in->source_object != next->source_object || next->change_object == 0 ||
-            next->is_gone)
+        if (in->has_until || in->change_object == next->change_object ||
+            in->source_object != next->source_object || next->change_object == 0 || next->is_gone)
             continue;
         in->has_until = true;
         in->until = next->start;
@@ -254,7 +273,8 @@ meta_load(struct sqlserver *s, struct err *e)
             "SELECT s.name, t.name, t.object_id, c.object_id, c.capture_instance, c.start_lsn, "
             "HAS_PERMS_BY_NAME(N'cdc.' + QUOTENAME(c.capture_instance + N'_CT'), N'OBJECT', "
             "N'SELECT'), HAS_PERMS_BY_NAME(N'cdc.' + QUOTENAME(N'fn_cdc_get_all_changes_' + "
-            "c.capture_instance), N'OBJECT', N'SELECT') FROM sys.tables AS t JOIN sys.schemas AS s "
+            "c.capture_instance), N'OBJECT', N'SELECT'), CONVERT(nvarchar(30), c.create_date, 126) "
+            "FROM sys.tables AS t JOIN sys.schemas AS s "
             "ON s.schema_id = t.schema_id "
             "LEFT JOIN cdc.change_tables AS c ON c.source_object_id = t.object_id "
             "WHERE t.is_ms_shipped = 0",
@@ -266,15 +286,11 @@ meta_load(struct sqlserver *s, struct err *e)
     if (rc < 0 || db_result(s->db, e) < 0)
         return err_context(e, "list the tables");
     for (size_t i = 0; i < s->n_instances; i++)
-        s->instances[i]->is_gone = !s->instances[i]->is_seen;
+        if (!s->instances[i]->is_superseded)
+            s->instances[i]->is_gone = !s->instances[i]->is_seen;
     drop_placeholders(s);
-    for (size_t i = 0; i < s->n_instances; i++) {
-        struct instance *in = s->instances[i];
-
-        if (in->change_object != 0 && in->types == NULL && !in->is_gone &&
-            in->table.refused == NULL && meta_columns(s, in, e) != 0)
-            return err_context(e, "read the columns of %s", in->table.instance);
-    }
+    if (schema_read_all(s, e) != 0)
+        return -1;
     meta_arrange(s);
     return 0;
 }

@@ -2,6 +2,7 @@
 
 #include "capture/sqlserver/db.h"
 #include "capture/sqlserver/gap.h"
+#include "capture/sqlserver/schema.h"
 #include "common/clock.h"
 #include "common/err.h"
 #include "common/request.h"
@@ -11,6 +12,12 @@
 #include <string.h>
 
 #define CHANGE_TABLES "SELECT c.object_id, c.start_lsn FROM cdc.change_tables AS c"
+
+/* With what tells that definitions changed: statements in the history, names. */
+#define CHANGE_TABLES_WATCHED                                                                      \
+    "SELECT c.object_id, c.start_lsn, (SELECT COUNT(*) FROM cdc.ddl_history AS h WHERE "           \
+    "h.object_id = c.object_id), OBJECT_SCHEMA_NAME(c.source_object_id), "                         \
+    "OBJECT_NAME(c.source_object_id) FROM cdc.change_tables AS c"
 
 /* ---- times ---- */
 
@@ -101,7 +108,33 @@ take_newest(struct sqlserver *s, struct err *e)
     return rc;
 }
 
-/* Brings the start LSNs up to date and says by a digest whether tables came or went. */
+static uint64_t
+mix(uint64_t sum, const void *data, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        sum = (sum ^ ((const uint8_t *)data)[i]) * 0x100000001B3ULL; /* FNV-1a */
+    return sum;
+}
+
+/* What the current row says of a change table, as one number. */
+static uint64_t
+digest_row(struct sqlserver *s, int32_t object)
+{
+    uint64_t sum = mix(0xCBF29CE484222325ULL, &object, sizeof(object));
+    struct lsn start;
+
+    if (!lsn_read(s->db, 1, &start))
+        sum = mix(sum, "", 1); /* the capture job has not come to it yet */
+    for (int c = 2; c < db_columns(s->db); c++) {
+        size_t size;
+        const void *data = db_data(s->db, c, &size);
+
+        sum = mix(sum, data, data != NULL ? size : 0);
+    }
+    return sum;
+}
+
+/* Brings the start LSNs up to date and says by a digest whether tables came, went or changed. */
 static int
 take_change_tables(struct sqlserver *s, uint64_t *digest, struct err *e)
 {
@@ -113,8 +146,7 @@ take_change_tables(struct sqlserver *s, uint64_t *digest, struct err *e)
     while ((rc = db_next(s->db, e)) == 1) {
         int32_t object = (int32_t)db_int(s->db, 0);
 
-        /* The order of rows is not given: a sum of mixed numbers does not depend on it. */
-        *digest += ((uint64_t)(uint32_t)object + 1) * 0x9E3779B97F4A7C15ULL;
+        *digest += digest_row(s, object); /* in whatever order the rows come */
         for (size_t i = 0; i < s->n_instances; i++)
             if (s->instances[i]->change_object == object) {
                 (void)lsn_read(s->db, 1, &s->instances[i]->start);
@@ -140,9 +172,8 @@ run_poll(struct sqlserver *s, const struct lsn *lo, uint64_t *digest, struct err
             "FROM cdc.lsn_time_mapping AS m WHERE m.start_lsn > ",
             s->window.limit);
     sql_add_binary(&s->q, lo->b, LSN_SIZE);
-    sql_add(
-        &s->q,
-        " ORDER BY m.start_lsn; SELECT MAX(start_lsn) FROM cdc.lsn_time_mapping; " CHANGE_TABLES);
+    sql_add(&s->q, " ORDER BY m.start_lsn; SELECT MAX(start_lsn) FROM "
+                   "cdc.lsn_time_mapping; " CHANGE_TABLES_WATCHED);
     text = sql_text(&s->q, e);
     if (text == NULL || db_query(s->db, text, e) != 0 || take_clock(s, e) != 0 ||
         db_result(s->db, e) != 1 || take_window(s, lo, e) != 0 || db_result(s->db, e) != 1 ||
@@ -209,6 +240,7 @@ announce(struct sqlserver *s, struct instance *in, const struct position *from,
          const struct lsn *lo, const struct source_sink *sink, struct err *e)
 {
     struct instance *old = follower_of(s, in);
+    const char *ddl = old != NULL ? schema_last_ddl(s, old) : NULL;
 
     if (lsn_compare(&in->start, lo) > 0) {
         memset(&in->table.since, 0, sizeof(in->table.since));
@@ -218,8 +250,10 @@ announce(struct sqlserver *s, struct instance *in, const struct position *from,
     }
     lsn_complete_of(&in->table.since, &in->since);
     in->is_known = true;
+    if (in->table.refused == NULL && in->shape != NULL && schema_settle(s, in, NULL, e) != 0)
+        return -1;
     return sink->definition(sink->arg, &in->table, old != NULL ? &old->table : NULL,
-                            &in->table.since, e);
+                            &in->table.since, ddl, e);
 }
 
 static int
@@ -227,18 +261,20 @@ announce_new(struct sqlserver *s, const struct position *from, const struct lsn 
              const struct source_sink *sink, struct err *e)
 {
     struct lsn next = *lo;
+    bool any = false;
 
     lsn_increment(&next);
     for (size_t i = 0; i < s->n_instances; i++) {
         struct instance *in = s->instances[i];
 
-        if (in->is_known || in->is_gone || in->change_object == 0 ||
+        if (in->is_known || in->is_gone || in->is_ended || in->change_object == 0 ||
             (in->has_until && lsn_compare(&in->until, &next) <= 0))
             continue; /* what it has is read already */
         if (announce(s, in, from, lo, sink, e) != 0)
             return -1;
+        any = true;
     }
-    return 0;
+    return any ? schema_follow(s, from, lo, sink, e) : 0; /* altered since it was made */
 }
 
 static int
@@ -254,39 +290,64 @@ make_room(struct sqlserver *s, struct err *e)
 
 /* ---- the poll ---- */
 
+/* For holes in what was there before this round.  A table with one is suspended, and so is the new
+   instance that is announced as its successor. */
+static int
+look(struct sqlserver *s, const struct lsn *lo, const struct source_sink *sink, struct err *e)
+{
+    for (size_t i = 0; i < s->n_instances; i++)
+        s->instances[i]->whole = *lo;
+    return gap_look(s, NULL, sink, e);
+}
+
 int
 poll_window(struct sqlserver *s, const struct position *from, const struct lsn *lo,
             const struct source_sink *sink, struct err *e)
 {
     uint32_t asked = s->window.limit;
     uint64_t digest = 0;
+    bool has_changed;
 
     if (run_poll(s, lo, &digest, e) != 0)
         return -1;
-    if (digest != s->change_tables || s->active == NULL) {
-        if (meta_load(s, e) != 0 || make_room(s, e) != 0)
-            return -1;
-        s->change_tables = digest;
-    }
-    if (check_history(s, lo, e) != 0 || announce_new(s, from, lo, sink, e) != 0)
+    has_changed = digest != s->change_tables;
+    if (has_changed && meta_load(s, e) != 0)
         return -1;
-    for (size_t i = 0; i < s->n_instances; i++)
-        s->instances[i]->whole = *lo;
-    if (gap_look(s, NULL, sink, e) != 0)
+    s->change_tables = digest;
+    if (check_history(s, lo, e) != 0 ||
+        ((has_changed || s->n_leaving > 0) && schema_follow(s, from, lo, sink, e) != 0) ||
+        look(s, lo, sink, e) != 0 || announce_new(s, from, lo, sink, e) != 0 ||
+        make_room(s, e) != 0 || look(s, lo, sink, e) != 0)
         return -1;
     if (s->window.n == asked && asked < WINDOW_MAX)
         s->window.limit = asked * 2;
     return 0;
 }
 
+static size_t
+count_gone(const struct sqlserver *s)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < s->n_instances; i++)
+        n += s->instances[i]->is_gone ? 1 : 0;
+    return n;
+}
+
+/* Whether an instance was dropped alone or with its table, only the next poll finds out. */
 int
 poll_low_water(struct sqlserver *s, struct instance *only, const struct source_sink *sink,
                struct err *e)
 {
+    size_t gone = count_gone(s);
     uint64_t digest;
 
     if (db_query(s->db, CHANGE_TABLES, e) != 0 || take_change_tables(s, &digest, e) != 0 ||
         db_result(s->db, e) != 0)
         return err_context(e, "look at the low-water mark");
+    if (count_gone(s) > gone) {
+        s->change_tables = 0;
+        return err_set(e, ERR_SQL, "a capture instance was dropped while changes were read");
+    }
     return gap_look(s, only, sink, e);
 }

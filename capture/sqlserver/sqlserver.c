@@ -2,6 +2,7 @@
 
 #include "capture/sqlserver/db.h"
 #include "capture/sqlserver/health.h"
+#include "capture/sqlserver/schema.h"
 #include "common/err.h"
 #include "common/task.h"
 
@@ -84,6 +85,7 @@ engine_close(struct source **base)
     for (size_t i = 0; i < s->n_instances; i++)
         meta_instance_free(&s->instances[i]);
     free(s->instances);
+    schema_free_history(s);
     free(s->listing);
     free(s->active);
     sql_free(&s->q);
@@ -165,16 +167,21 @@ engine_tables(struct source *base, struct source_table ***out, size_t *n, struct
     return 0;
 }
 
-static void
-engine_known(struct source *base, struct source_table *t, const struct position *since)
+static int
+engine_known(struct source *base, struct source_table *t, const struct position *since,
+             const struct table_def *was, struct err *e)
 {
     struct instance *in = (struct instance *)t;
 
     (void)base;
-    in->is_known = true;
     in->is_old = true;
     in->table.since = *since;
     lsn_complete_of(since, &in->since);
+    if (!in->is_known && was != NULL && in->shape != NULL && in->table.refused == NULL &&
+        schema_resume(in, was, e) != 0)
+        return -1;
+    in->is_known = true;
+    return 0;
 }
 
 static int

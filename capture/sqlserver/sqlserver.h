@@ -1,8 +1,9 @@
 /*
  * sqlserver - the inside of the SQL Server engine: what its files share.
  *
- * One struct instance is one capture instance (one cdc.<name>_CT table): a table that has two for
- * a while has two of them, with ranges of LSNs that do not overlap.
+ * One struct instance is one capture instance (one cdc.<name>_CT table) under one definition: a
+ * table that has two for a while, or whose definition changes inside of one, has several, with
+ * ranges of LSNs that do not overlap.
  */
 #ifndef WEIR_SQLSERVER_SQLSERVER_H
 #define WEIR_SQLSERVER_SQLSERVER_H
@@ -46,6 +47,7 @@ struct instance {
     struct source_table table; /* the public part, first */
     int32_t change_object;     /* object_id of the change table */
     int32_t source_object;
+    char created[32];   /* when, as sortable text */
     struct lsn start;   /* cdc.change_tables.start_lsn as last read: the low-water mark */
     struct lsn since;   /* changes behind this LSN are wanted */
     struct lsn whole;   /* in this round: read up to here, and no hole was found afterwards */
@@ -58,10 +60,25 @@ struct instance {
     bool may_select;    /* the login has SELECT on the change table */
     bool may_call;      /* and on the function */
     bool is_old;        /* known from an earlier run */
+    bool is_superseded; /* its change table goes on under another definition: another struct */
+    bool is_ended;      /* its table is gone, and capture was told */
+    bool is_gone_sure;  /* looked at twice */
+    bool is_leaving;    /* since then; nothing behind leaves_at is read */
+    struct lsn leaves_at;
+    bool is_deselected; /* it has a name now that the task does not select */
     uint16_t n_columns; /* of the definition */
     struct type_column *types;
-    uint16_t *ordinals; /* bit of each column in __$update_mask, from 1 */
-    char *select_list;  /* the columns' expressions */
+    uint16_t *ordinals;     /* bit of each column in __$update_mask, from 1 */
+    bool *is_dropped;       /* columns that the source table no longer has */
+    char *select_list;      /* the columns' expressions */
+    char *load_list;        /* the same in the source table, which may lack some */
+    struct instance *shape; /* what the change table holds now; owned, not superseded ones only */
+    uint32_t n_ddl;         /* statements of its history when the shape was read */
+    uint32_t n_ddl_open;    /* and when a column was seen to have changed without one (has_open) */
+    bool has_open;
+    bool is_overdue;  /* such a change waits for its statement no longer */
+    char *schema_now; /* the source table's name now, when it is not the definition's */
+    char *name_now;
     struct page page;   /* reading position in the log, and rows of a load */
     size_t next;        /* row of page to give next */
     uint32_t page_rows; /* TOP of the next page */
@@ -85,6 +102,14 @@ struct mapping {
     int64_t commit_real_ns;
     uint8_t tran_id[EVENT_MAX_TRANSACTION];
     uint8_t tran_id_size;
+};
+
+/* One row of cdc.ddl_history. */
+struct ddl {
+    int32_t change_object;
+    struct lsn lsn;
+    bool retypes; /* it changed the type of a captured column, in the change table too */
+    char *command;
 };
 
 #define WINDOW_FIRST 512U
@@ -111,6 +136,9 @@ struct sqlserver {
     struct instance **active;   /* those with rows in the window; room for all */
     uint64_t change_tables;     /* digest of the list of change tables as last loaded */
     struct json_t *by_function; /* names of instances, as stored; NULL = not read yet */
+    struct ddl *ddl;            /* by change table and LSN; owned */
+    size_t n_ddl;
+    size_t n_leaving; /* instances that are read to leaves_at */
     struct window window;
     struct lsn newest; /* MAX(start_lsn) of lsn_time_mapping, zero when there is none */
     struct lsn done;   /* the last window's end, with its commit time, UTC */
@@ -136,13 +164,14 @@ int meta_load(struct sqlserver *s, struct err *e);
    cannot be carried. */
 int meta_columns(struct sqlserver *s, struct instance *in, struct err *e);
 
+/* A new instance with that name, at the end of the list; NULL without memory. */
+struct instance *meta_add_instance(struct sqlserver *s, const char *schema, const char *name,
+                                   const char *instance, struct err *e);
+
 /* Orders the instances and gives each its end where a newer one takes over. */
 void meta_arrange(struct sqlserver *s);
 
 void meta_instance_free(struct instance **in);
-
-/* Drops what meta_columns() read, so that it can read anew. */
-void meta_forget_columns(struct instance *in);
 
 /* What a connection of this engine needs; beat only for the main one. */
 struct db_config;

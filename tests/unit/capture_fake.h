@@ -158,13 +158,17 @@ fake_tables(struct source *s, struct source_table ***out, size_t *n, struct err 
     return 0;
 }
 
-static inline void
-fake_known(struct source *s, struct source_table *t, const struct position *since)
+static inline int
+fake_known(struct source *s, struct source_table *t, const struct position *since,
+           const struct table_def *was, struct err *e)
 {
     struct fake *f = (struct fake *)s;
 
+    (void)was;
+    (void)e;
     t->since = *since;
     f->known[t - f->tables] = true;
+    return 0;
 }
 
 static inline int

@@ -286,6 +286,7 @@ make_instance(const char *name, int object)
     d->columns[1].key_ordinal = 2;
     ck_assert_int_eq(catalog_finish(d, &e), 0);
     in->select_list = q.text;
+    in->load_list = strdup(q.text);
     in->change_object = object;
     in->source_object = object + 1000;
     in->is_known = true;
@@ -293,6 +294,23 @@ make_instance(const char *name, int object)
     set_lsn(&in->start, 5);
     set_lsn(&in->since, 10);
     return in;
+}
+
+/* Of a list of one or two change tables, of which nothing but the id is told. */
+static uint64_t
+list_digest(int32_t a, int32_t b)
+{
+    const int32_t objects[] = {a, b};
+    uint64_t sum = 1;
+
+    for (int i = 0; i < (b != 0 ? 2 : 1); i++) {
+        uint64_t one = 0xCBF29CE484222325ULL;
+
+        for (size_t k = 0; k < sizeof(objects[i]); k++)
+            one = (one ^ (uint8_t)((uint32_t)objects[i] >> (8 * k))) * 0x100000001B3ULL;
+        sum += one;
+    }
+    return sum;
 }
 
 static void
@@ -312,7 +330,7 @@ setup(void)
     s.instances[0] = make_instance("a", 1);
     s.instances[1] = make_instance("b", 2);
     s.n_instances = 2;
-    s.change_tables = 1 + (uint64_t)(2 + 3) * 0x9E3779B97F4A7C15ULL;
+    s.change_tables = list_digest(1, 2);
 }
 
 static void
@@ -340,7 +358,7 @@ keep_table_a(void)
 {
     meta_instance_free(&s.instances[1]);
     s.n_instances = 1;
-    s.change_tables = 1 + 2 * 0x9E3779B97F4A7C15ULL;
+    s.change_tables = list_digest(1, 0);
 }
 
 /* ---- what the sink gets ---- */
@@ -423,12 +441,12 @@ on_complete(void *arg, const struct position *position, int64_t commit_real_ns, 
 
 static int
 on_definition(void *arg, struct source_table *t, struct source_table *old,
-              const struct position *position, struct err *e)
+              const struct position *position, const char *ddl, struct err *e)
 {
     (void)arg;
     (void)e;
-    tell("definition of %s at %d, %s\n", t->instance, position->b[9],
-         old != NULL ? "again" : "new");
+    tell("definition of %s at %d, %s%s%s\n", t->instance, position->b[9],
+         old != NULL ? "again" : "new", ddl != NULL ? ": " : "", ddl != NULL ? ddl : "");
     return 0;
 }
 
@@ -1119,7 +1137,7 @@ START_TEST(dropped_instance_is_a_gap)
     static const int lsns[] = {31};
     struct err e = ERR_INIT;
 
-    s.change_tables = 1 + (uint64_t)2 * 0x9E3779B97F4A7C15ULL; /* known to be without b */
+    s.change_tables = list_digest(1, 0); /* known to be without b */
     answer_poll(lsns, 1, 31, 5, -1);
     add_row(new_set(new_answer()), "lilimitn", 31, 1, 1, 2, 7, 1, "one");
     add_row(new_set(new_answer()), "il", 1, 5);
@@ -1157,7 +1175,7 @@ START_TEST(new_instance_takes_over)
     next->table.instance = strdup("dbo_a2");
     meta_instance_free(&s.instances[1]);
     s.instances[1] = next;
-    s.change_tables = 1 + (uint64_t)(2 + 4) * 0x9E3779B97F4A7C15ULL;
+    s.change_tables = list_digest(1, 3);
     meta_arrange(&s);
     a = new_answer();
     add_row(new_set(a), "o");

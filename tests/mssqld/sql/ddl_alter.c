@@ -89,7 +89,7 @@ ddl_alter_add(struct session *s, struct stmt *x)
                              "SELECT max(%d, coalesce((SELECT v + 1 FROM d%d.sys_meta WHERE k = "
                              "'columns:%d'), 0))",
                              first, t->db->id, t->object_id);
-    rc = cdc_note_ddl(s, t, x->text != NULL ? x->text : "ALTER TABLE ADD", false);
+    rc = cdc_note_ddl(s, t, x->text, false);
     for (int i = 0; i < x->n_defs && rc == 0; i++)
         rc = add_column(s, x, t, first, i);
     for (int i = 0; i < x->n_keys && rc == 0; i++)
@@ -173,7 +173,7 @@ ddl_alter_drop(struct session *s, struct stmt *x)
         return ddl_no_such_table(s, &x->name);
     rc = ddl_begin(s, t->db);
     if (rc == 0 && x->op == 'c')
-        rc = cdc_note_ddl(s, t, "ALTER TABLE DROP COLUMN", false);
+        rc = cdc_note_ddl(s, t, x->text, false);
     for (int i = 0; i < x->n_columns && rc == 0; i++) {
         rc = x->op == 'c' ? drop_column(s, t, x->columns[i], x->if_exists)
                           : ddl_drop_key(s, t, x->columns[i], x->if_exists);
@@ -181,6 +181,16 @@ ddl_alter_drop(struct session *s, struct stmt *x)
         t = catalog_find(s, &x->name, 'U');
     }
     return rc;
+}
+
+/* Nullability is no matter of the type. */
+static bool
+is_retyped(const struct sql_type *from, const struct sql_type *to)
+{
+    struct sql_type same = *to;
+
+    same.nullable = from->nullable;
+    return type_pack(from) != type_pack(&same);
 }
 
 /* Changes of length and nullability; the stored form must stay the same. */
@@ -206,7 +216,7 @@ ddl_alter_column(struct session *s, struct stmt *x)
                           type_name(t->columns[at].type.base), type_name(def->type.base));
     rc = ddl_begin(s, t->db);
     if (rc == 0)
-        rc = cdc_note_ddl(s, t, "ALTER TABLE ALTER COLUMN", true);
+        rc = cdc_note_ddl(s, t, x->text, is_retyped(&t->columns[at].type, &def->type));
     if (rc == 0)
         rc = session_sqlf(s,
                           "UPDATE d%d.sys_columns SET type = %lld, nullable = %d WHERE object_id = "

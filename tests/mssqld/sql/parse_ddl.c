@@ -545,11 +545,16 @@ alter_table(struct parser *p)
 struct stmt *
 parse_alter(struct parser *p)
 {
+    const struct token *from = p->t;
     struct stmt *s;
 
     p->t++;
-    if (accept_word(p, "TABLE"))
-        return alter_table(p);
+    if (accept_word(p, "TABLE")) {
+        s = alter_table(p);
+        if (s != NULL)
+            s->text = source_text(p, from);
+        return s;
+    }
     if (accept_word(p, "DATABASE")) {
         s = new_stmt(p, STMT_ALTER_DATABASE);
         if (at_word(p, "CURRENT"))

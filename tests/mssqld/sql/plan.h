@@ -64,7 +64,9 @@ int dml_truncate(struct run *r, struct stmt *x);
 int dml_append(struct session *s, struct table *t, const struct stored *row);
 
 /* ddl.c */
+struct proc_call;
 int ddl_run(struct run *r, struct stmt *x);
+int ddl_rename(struct session *s, const struct proc_call *call); /* sp_rename */
 
 /* proc.c: EXEC and RPC. */
 struct proc_arg {

@@ -190,6 +190,10 @@ proc_call(struct session *s, const struct proc_call *call, int32_t *status)
     }
     if (strcasecmp(name, "sp_updatestats") == 0)
         return stats_update_all(s);
+    if (strcasecmp(name, "sp_rename") == 0) {
+        rc = ddl_rename(s, call);
+        return rc == 0 ? tx_end_statement(s, true) : -1;
+    }
     if (is_ignored(name))
         return 0;
     s->error.number = 0;

@@ -70,6 +70,27 @@ begin_sqlite(struct session *s)
     return open_savepoints(s, s->savepoints);
 }
 
+/*
+ * SQLite's write lock, before anything is read.  A reader that meets a header being written takes
+ * that lock for an instant: who comes from reading to writing just then is refused at once
+ * (SQLITE_BUSY, or a snapshot that is too old); who begins by writing waits.
+ */
+static int
+begin_writing(struct session *s, struct database *d)
+{
+    char name[16];
+    int rc;
+
+    (void)snprintf(name, sizeof name, "d%d", d->id);
+    if (sqlite3_txn_state(s->db, name) != SQLITE_TXN_NONE)
+        return 0;
+    rc = sqlite3_exec(s->db,
+                      arena_printf(&s->exec_arena, "DELETE FROM %s.sys_meta WHERE k IS NULL", name),
+                      NULL, NULL, NULL);
+    /* A database in the making has no such table yet. */
+    return rc == SQLITE_OK || rc == SQLITE_ERROR ? 0 : session_sqlite_error(s);
+}
+
 int
 tx_begin_write(struct session *s, struct database *d, int object_id)
 {
@@ -82,7 +103,7 @@ tx_begin_write(struct session *s, struct database *d, int object_id)
     if (tx_lock(s, d, object_id) != 0)
         return -1;
     note_begin(s);
-    return begin_sqlite(s);
+    return begin_sqlite(s) != 0 ? -1 : begin_writing(s, d);
 }
 
 int
