@@ -4,6 +4,7 @@
 
 #include "tests/mssqld/sql/cdc_parts.h"
 #include "tests/mssqld/sql/fault.h"
+#include "tests/mssqld/sql/flavour.h"
 #include "tests/mssqld/sql/job.h"
 #include "tests/mssqld/sql/recovery.h"
 
@@ -216,6 +217,37 @@ kill_sessions(struct session *s, const struct proc_call *call)
     return 0;
 }
 
+static int
+flavour(struct session *s, const struct proc_call *call)
+{
+    return flavour_set(s, proc_text(s, call, "@name", 0, "box"),
+                       (int)proc_int(s, call, "@major", 1, 0));
+}
+
+static int
+override(struct session *s, const struct proc_call *call)
+{
+    const char *view = proc_text(s, call, "@view", 0, NULL);
+    const char *column = proc_text(s, call, "@column", 1, NULL);
+
+    if (view == NULL || column == NULL)
+        return missing(s, view == NULL ? "@view" : "@column");
+    return flavour_override(s, view, column, proc_text(s, call, "@value", 2, NULL),
+                            proc_text(s, call, "@object", 3, NULL));
+}
+
+/* 1 as today, 0 no column, 2 NULLs: of instances that are enabled from now on. */
+static int
+command_id(struct session *s, const struct proc_call *call)
+{
+    int64_t on = proc_int(s, call, "@on", 0, 1);
+
+    atomic_store(&s->current->command_ids, on == 0   ? NO_COMMAND_IDS
+                                           : on == 2 ? NULL_COMMAND_IDS
+                                                     : COMMAND_IDS);
+    return 0;
+}
+
 static const struct {
     const char *name;
     int (*run)(struct session *s, const struct proc_call *call);
@@ -228,6 +260,9 @@ static const struct {
     {"agent", agent},
     {"dummy_row", dummy_row},
     {"clock", clock_shift},
+    {"flavour", flavour},
+    {"override", override},
+    {"command_id", command_id},
     {"backup", backup},
     {"restore", restore},
     {"failover", failover},

@@ -4,6 +4,7 @@
 
 #include "common/err.h"
 #include "tests/mssqld/sql/collation.h"
+#include "tests/mssqld/sql/flavour.h"
 #include "tests/mssqld/sql/recovery.h"
 #include "tests/mssqld/sql/security.h"
 
@@ -246,9 +247,12 @@ load_instances(struct session *s, struct table *t)
         return 0;
     q = session_prepare(
         s, arena_printf(&t->arena,
-                        "SELECT a.c1, a.c4, b.c3, a.c10 FROM d%d.t%lld a JOIN d%d.t%lld b ON "
-                        "b.c1 = a.c1 WHERE a.c3 = %d ORDER BY a.rowid, b.c5",
-                        t->db->id, (long long)ct, t->db->id, (long long)cc, t->object_id));
+                        "SELECT a.c1, a.c4, b.c3, (SELECT count(*) FROM d%d.sys_columns x WHERE "
+                        "x.object_id = a.c1 AND x.name = '__$command_id'), (SELECT NOT norowid "
+                        "FROM d%d.sys_objects o WHERE o.object_id = a.c1) FROM d%d.t%lld a JOIN "
+                        "d%d.t%lld b ON b.c1 = a.c1 WHERE a.c3 = %d ORDER BY a.rowid, b.c5",
+                        t->db->id, t->db->id, t->db->id, (long long)ct, t->db->id, (long long)cc,
+                        t->object_id));
     if (q == NULL)
         return -1;
     while (sqlite3_step(q) == SQLITE_ROW) {
@@ -257,6 +261,8 @@ load_instances(struct session *s, struct table *t)
                 arena_push(&t->arena, t->instances, t->n_instances, sizeof *t->instances);
             n = &t->instances[t->n_instances++];
             *n = (struct instance){.object_id = sqlite3_column_int(q, 0), .key_index = -1};
+            n->command_ids = sqlite3_column_int(q, 3) != 0;
+            n->command_nulls = sqlite3_column_int(q, 4) != 0;
             n->name = column_text(q, 1, &t->arena);
         }
         n->columns = arena_push(&t->arena, n->columns, n->n_columns, sizeof *n->columns);
@@ -300,6 +306,8 @@ catalog_database(struct session *s, const struct name *name)
 {
     struct database *d = s->current;
 
+    if (name->database != NULL && flavour_check_name(s, name) != 0)
+        return NULL;
     if (name->database != NULL)
         d = engine_database(s->engine, name->database);
     if (d == NULL) {

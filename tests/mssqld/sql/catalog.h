@@ -37,6 +37,8 @@ struct instance {
     int object_id; /* of the change table */
     int *columns;  /* positions in table.columns; -1 = dropped since */
     int n_columns;
+    bool command_ids;        /* the change table has __$command_id */
+    bool command_nulls;      /* which may be NULL */
     int key_index;           /* -1 = none: updates stay updates */
     sqlite3_stmt *insert[2]; /* into the change table; into the pending log */
 };

@@ -161,7 +161,7 @@ prepare(struct session *s, struct table *t, struct instance *n, sqlite3_stmt **i
              s->cdc.deferred ? 'p' : 't', n->object_id);
     for (int i = 0; i < n->n_columns; i++)
         sbuf_fmt(&sql, ",?%d", i + 6);
-    sbuf_add(&sql, ",?5)");
+    sbuf_add(&sql, n->command_ids ? ",?5)" : ")");
     *insert = session_prepare(s, sql.data);
     sbuf_free(&sql);
     return *insert == NULL ? -1 : 0;
@@ -189,7 +189,10 @@ cdc_row(struct session *s, struct table *t, enum cdc_operation op, const struct 
         (void)sqlite3_bind_blob(q, 2, s->cdc.seqval, LSN_SIZE, SQLITE_STATIC);
         (void)sqlite3_bind_int(q, 3, (int)op);
         (void)sqlite3_bind_blob(q, 4, mask, (int)size, SQLITE_STATIC);
-        (void)sqlite3_bind_int(q, 5, s->cdc.command_id);
+        if (n->command_nulls && atomic_load(&t->db->command_ids) == NULL_COMMAND_IDS)
+            (void)sqlite3_bind_null(q, 5);
+        else
+            (void)sqlite3_bind_int(q, 5, s->cdc.command_id);
         for (int i = 0; i < n->n_columns; i++) {
             int c = n->columns[i];
 

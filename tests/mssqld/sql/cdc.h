@@ -25,6 +25,9 @@ extern const char CDC_JOBS_TABLE[]; /* T-SQL that makes msdb.dbo.cdc_jobs */
 /* One statement that changes rows: counts commands. */
 int cdc_begin_statement(struct session *s, struct database *d);
 
+/* __$command_id of change tables: as today; not there (before KB3030352); there, NULL in rows. */
+enum cdc_command_ids { COMMAND_IDS = 0, NO_COMMAND_IDS = 1, NULL_COMMAND_IDS = 2 };
+
 enum cdc_operation { CDC_DELETE = 1, CDC_INSERT = 2, CDC_BEFORE = 3, CDC_AFTER = 4 };
 
 /*

@@ -93,8 +93,15 @@ change_table_sql(struct session *s, const struct table *t, const char *instance,
             sbuf_fmt(&o, " COLLATE %s", collation_name(ct.collation, coll, sizeof coll));
         sbuf_add(&o, " NULL");
     }
-    sbuf_add(&o, ", [__$command_id] int, PRIMARY KEY ([__$start_lsn], [__$command_id], "
-                 "[__$seqval], [__$operation]))");
+    /* A key whose columns may be NULL is no PRIMARY KEY: it is made a unique index instead. */
+    if (atomic_load(&s->current->command_ids) == NO_COMMAND_IDS)
+        sbuf_add(&o, ", PRIMARY KEY ([__$start_lsn], [__$seqval], [__$operation]))");
+    else
+        sbuf_fmt(&o,
+                 ", [__$command_id] int, %s ([__$start_lsn], [__$command_id], [__$seqval], "
+                 "[__$operation]))",
+                 atomic_load(&s->current->command_ids) == NULL_COMMAND_IDS ? "UNIQUE"
+                                                                           : "PRIMARY KEY");
     out = arena_strdup(&s->exec_arena, o.data);
     sbuf_free(&o);
     return out;

@@ -2,6 +2,7 @@
 #include <strings.h>
 
 #include "tests/mssqld/sql/cdc_parts.h"
+#include "tests/mssqld/sql/flavour.h"
 #include "tests/mssqld/sql/job.h"
 
 bool
@@ -189,6 +190,11 @@ cdc_job_procedure(struct session *s, const struct proc_call *call, const char *n
     *known = true;
     if (!atomic_load(&s->current->cdc_enabled))
         return cdc_not_enabled(s);
+    if (flavour_of(s->engine) == FLAVOUR_AZURE && which != 0 && which != 1 && which != 4 &&
+        which != 7) /* a scheduler stands in for Agent: scans and cleanup by hand only */
+        return sqlerr_set(&s->error, 40510, 16, 1,
+                          "Statement 'sp_cdc_%s' is not supported in this version of SQL Server.",
+                          name);
     switch (which) {
     case 0:
         return change_job(s, call);

@@ -290,10 +290,11 @@ create_table(struct session *s, struct stmt *x)
     struct sbuf sql = {0};
     int64_t id = 0;
     int ids[32];
-    bool norowid = s->cdc_internal && x->n_keys == 1;
+    bool norowid;
     int rc = d == NULL ? -1 : ddl_begin(s, d);
 
     gather_keys(s, x);
+    norowid = s->cdc_internal && x->n_keys == 1 && x->keys[0].primary;
     for (int i = 0; i < x->n_keys && rc == 0; i++)
         rc = key_ids(s, x, &x->keys[i], ids);
     for (int i = 0; i < x->n_defs && rc == 0; i++)

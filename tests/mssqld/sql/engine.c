@@ -9,6 +9,7 @@
 #include "tests/mssqld/sql/catalog.h"
 #include "tests/mssqld/sql/cdc.h"
 #include "tests/mssqld/sql/fault.h"
+#include "tests/mssqld/sql/flavour.h"
 #include "tests/mssqld/sql/job.h"
 
 static const char SERVER_TABLES[] =
@@ -233,6 +234,11 @@ engine_create_database(struct session *s, const char *name)
     d = database_create(g, id + 1, name);
     (void)pthread_mutex_unlock(&g->mutex);
     remove_files(d);
+    if (flavour_of(g) == FLAVOUR_AZURE) {
+        atomic_store(&d->snapshot_allowed, true);
+        atomic_store(&d->rcsi, true);
+        engine_save_database(g, d);
+    }
     return engine_setup_database(s, d);
 }
 
@@ -355,6 +361,7 @@ engine_open(const struct engine_config *config, struct engine **out, struct err 
     (void)pthread_cond_init(&g->changed, NULL);
     (void)pthread_cond_init(&g->job_wake, NULL);
     atomic_store(&g->agent_running, true);
+    atomic_store(&g->max_text_repl_size, 65536);
     atomic_store(&g->catalog_version, 1);
     atomic_store(&g->next_transaction, 900);
     g->directory = strdup(config->directory);
@@ -399,6 +406,7 @@ engine_close(struct engine **engine)
         g->databases = next;
     }
     fault_free(g);
+    flavour_free(g);
     (void)pthread_cond_destroy(&g->changed);
     (void)pthread_cond_destroy(&g->job_wake);
     (void)pthread_mutex_destroy(&g->mutex);

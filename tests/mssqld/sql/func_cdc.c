@@ -2,6 +2,7 @@
 #include <strings.h>
 
 #include "tests/mssqld/sql/cdc.h"
+#include "tests/mssqld/sql/flavour.h"
 #include "tests/mssqld/sql/func.h"
 #include "tests/mssqld/sql/job.h"
 #include "tests/mssqld/sql/sysview.h"
@@ -300,6 +301,15 @@ fn_may_read(sqlite3_context *c, int n, sqlite3_value **v)
     sqlite3_result_int(c, cdc_may_read(s, s->current, sqlite3_value_int(v[0]), func_arg(v[1])));
 }
 
+/* Amazon RDS keeps CDC's jobs to itself. */
+static void
+fn_hides_jobs(sqlite3_context *c, int n, sqlite3_value **v)
+{
+    (void)n;
+    (void)v;
+    sqlite3_result_int(c, flavour_of(func_session(c)->engine) == FLAVOUR_RDS);
+}
+
 static void
 fn_agent(sqlite3_context *c, int n, sqlite3_value **v)
 {
@@ -360,6 +370,7 @@ func_register_cdc(struct session *s)
         {"ms_fn_cdc_has_column_changed", 3, true, fn_has_changed},
         {"ms_cdc_check", 5, true, fn_cdc_check},
         {"ms_fn_mssqld_may_read", 2, true, fn_may_read},
+        {"ms_hides_jobs", 0, true, fn_hides_jobs},
         {"ms_agent", 0, true, fn_agent},
         {"ms_server", 0, true, fn_server},
         {"ms_job_rows", 2, true, fn_job_rows},

@@ -3,6 +3,7 @@
 
 #include "tests/mssqld/sql/catalog.h"
 #include "tests/mssqld/sql/collation.h"
+#include "tests/mssqld/sql/flavour.h"
 #include "tests/mssqld/sql/func.h"
 #include "tests/mssqld/sql/recovery.h"
 
@@ -38,25 +39,23 @@ META(fn_serverproperty)
         const char *text; /* NULL: number */
         int number;
     } PROPERTIES[] = {
-        {"ProductVersion", "16.0.4135.4", 0},
-        {"ProductMajorVersion", "16", 0},
-        {"ProductMinorVersion", "0", 0},
-        {"ProductBuild", "4135", 0},
-        {"ProductLevel", "RTM", 0},
-        {"ProductUpdateLevel", "CU14", 0},
-        {"Edition", "Developer Edition (64-bit)", 0},
-        {"EngineEdition", NULL, 3},
-        {"EditionID", NULL, -2117995310},
-        {"Collation", COLLATION_DEFAULT, 0},
-        {"IsHadrEnabled", NULL, 0},
-        {"IsClustered", NULL, 0},
-        {"IsFullTextInstalled", NULL, 0},
-        {"IsIntegratedSecurityOnly", NULL, 0},
+        {"ProductMinorVersion", "0", 0},  {"ProductBuild", "4135", 0},
+        {"ProductLevel", "RTM", 0},       {"ProductUpdateLevel", "CU14", 0},
+        {"EditionID", NULL, -2117995310}, {"Collation", COLLATION_DEFAULT, 0},
+        {"IsHadrEnabled", NULL, 0},       {"IsClustered", NULL, 0},
+        {"IsFullTextInstalled", NULL, 0}, {"IsIntegratedSecurityOnly", NULL, 0},
     };
     const char *name = func_arg(v[0]);
+    int number;
+    const char *own;
 
     (void)n;
     (void)func_context(c);
+    own = flavour_property(func_session(c)->engine, name, &number);
+    if (own != NULL)
+        variant_text(c, own);
+    else if (number >= 0)
+        variant_int(c, number);
     if (strcasecmp(name, "ServerName") == 0 || strcasecmp(name, "MachineName") == 0) {
         variant_text(c, func_session(c)->engine->server_name);
         return;
@@ -188,6 +187,14 @@ META(fn_transaction_id)
     sqlite3_result_int64(c, (sqlite3_int64)func_session(c)->tran_descriptor);
 }
 
+META(fn_max_text_repl_size)
+{
+    (void)n;
+    (void)v;
+    (void)func_context(c);
+    variant_int(c, atomic_load(&func_session(c)->engine->max_text_repl_size));
+}
+
 META(fn_is_snapshot)
 {
     (void)n;
@@ -257,6 +264,7 @@ func_register_session(struct session *s)
         {"ms_scope_identity", 0, true, fn_scope_identity},
         {"ms_xact_state", 0, true, fn_xact_state},
         {"ms_current_transaction_id", 0, true, fn_transaction_id},
+        {"ms_max_text_repl_size", 0, true, fn_max_text_repl_size},
         {"ms_is_snapshot", 0, true, fn_is_snapshot},
         {"ms_error_number", 0, true, fn_error_number},
         {"ms_error_severity", 0, true, fn_error_severity},

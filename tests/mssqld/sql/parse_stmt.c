@@ -464,6 +464,11 @@ parse_word_statement(struct parser *p)
     }
     if (at_word(p, "GRANT") || at_word(p, "DENY") || at_word(p, "REVOKE"))
         return parse_grant(p, p->t->text[0] & ~0x20);
+    if (accept_word(p, "RECONFIGURE")) {
+        if (accept_word(p, "WITH") && expect_word(p, "OVERRIDE") != 0)
+            return NULL;
+        return new_stmt(p, STMT_EMPTY);
+    }
     if (at_word(p, "DBCC"))
         return parse_dbcc(p);
     if (at_word(p, "CREATE"))

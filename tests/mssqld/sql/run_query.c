@@ -2,11 +2,8 @@
 #include <strings.h>
 
 #include "tests/mssqld/sql/fault.h"
+#include "tests/mssqld/sql/flavour.h"
 #include "tests/mssqld/sql/run_parts.h"
-
-static const char VERSION_TEXT[] =
-    "Microsoft SQL Server 2022 (RTM-CU14) (KB5038325) - 16.0.4135.4 (X64) \n\tDeveloper Edition "
-    "(64-bit) on Linux (mssqld test server) <X64>";
 
 /* Values of @@x, in the order of the binder's table. */
 static void
@@ -26,7 +23,7 @@ global_value(struct session *s, int index, struct arena *a, struct sql_value *v)
         v->i = s->spid;
         break;
     case 3:
-        text = VERSION_TEXT;
+        text = flavour_version(s->engine);
         break;
     case 4:
         text = s->engine->server_name;

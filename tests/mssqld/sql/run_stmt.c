@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "tests/mssqld/sql/fault.h"
+#include "tests/mssqld/sql/flavour.h"
 #include "tests/mssqld/sql/recovery.h"
 #include "tests/mssqld/sql/run_parts.h"
 
@@ -130,8 +131,13 @@ run_use(struct run *r, struct stmt *x)
     struct session *s = r->s;
     struct name n = {.database = x->word};
     struct database *from = s->current;
-    struct database *d = catalog_database(s, &n);
+    struct database *d;
 
+    if (flavour_of(s->engine) == FLAVOUR_AZURE && strcasecmp(x->word, from->name) != 0)
+        return sqlerr_set(&s->error, 40508, 16, 1,
+                          "USE statement is not supported to switch between databases. Use a new "
+                          "connection to connect to a different database.");
+    d = catalog_database(s, &n);
     if (d == NULL)
         return -1;
     s->current = d;

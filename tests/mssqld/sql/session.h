@@ -30,6 +30,7 @@
 
 struct table;
 struct fault;
+struct override;
 struct job;
 
 struct database {
@@ -45,9 +46,10 @@ struct database {
     uint8_t first_fork[16]; /* the fork the current one left at fork_lsn */
     uint8_t fork_lsn[LSN_SIZE];
     bool forked;
-    _Atomic int state;      /* enum database_state */
-    _Atomic bool read_only; /* 3906 for who writes */
-    _Atomic bool secondary; /* a readable replica: no scans of its own */
+    _Atomic int state;       /* enum database_state */
+    _Atomic bool read_only;  /* 3906 for who writes */
+    _Atomic int command_ids; /* enum: of instances enabled from now on, see cdc.h */
+    _Atomic bool secondary;  /* a readable replica: no scans of its own */
     _Atomic bool cdc_enabled;
     _Atomic bool snapshot_allowed;
     _Atomic bool rcsi;
@@ -84,8 +86,12 @@ struct engine {
     bool job_running;
     _Atomic bool agent_running;
     _Atomic bool stopping;
-    int n_shares;         /* of all sessions; under mutex */
-    struct fault *faults; /* under mutex */
+    int n_shares;               /* of all sessions; under mutex */
+    struct fault *faults;       /* under mutex */
+    struct override *overrides; /* under mutex */
+    _Atomic int flavour;        /* enum flavour */
+    _Atomic int major;          /* version; 0 = the newest */
+    _Atomic int max_text_repl_size;
     _Atomic int n_faults;
     void (*cut)(void *arg, uint16_t spid); /* under mutex */
     void *cut_arg;

@@ -5,7 +5,8 @@
 #define AGENT                                                                                      \
     "(SELECT j.c1 AS db, j.c2 AS type, j.c3 AS id, x.value->>1 AS dbname, x.value->>4 AS began, "  \
     "x.value->>5 AS ended, j.c2 = 'capture' AND x.value->>3 AS runs, x.value->>7 AS n FROM "       \
-    "%CDCJOBS% j JOIN json_each(ms_job_rows(%ID%, 'jobs')) x ON x.value->>0 = j.c1) a"
+    "%CDCJOBS% j JOIN json_each(ms_job_rows(%ID%, 'jobs')) x ON x.value->>0 = j.c1 AND NOT "       \
+    "ms_hides_jobs()) a"
 
 const struct sysview SYSVIEWS_JOBS[] = {
     {"sys", "dm_server_services",
@@ -29,6 +30,10 @@ const struct sysview SYSVIEWS_JOBS[] = {
      "value->>7, value->>8, value->>9, value->>10, value->>11, value->>12, value->>13, value->>14, "
      "value->>15, value->>16, value->>17, value->>18, value->>19, value->>20 FROM "
      "json_each(ms_job_rows(%ID%, 'sessions'))"},
+    {"cdc", "cdc_jobs",
+     "database_id i!,job_type s!,job_id u,maxtrans i,maxscans i,continuous b,pollinginterval "
+     "I,retention I,threshold I",
+     "SELECT c1, c2, c3, c4, c5, c6, c7, c8, c9 FROM %CDCJOBS% WHERE c1 = %ID%"},
     {"msdb", "sysjobs",
      "job_id u!,originating_server_id i!,name s!,enabled t!,description S,category_id "
      "i!,date_created d!,date_modified d!",
