@@ -73,7 +73,7 @@ LIBS.capture  := -lsybdb
 LIBS.encoder  :=
 LIBS.shipper  :=
 LIBS.weirctl  :=
-LIBS.mssqld   := -lsqlite3 -lssl
+LIBS.mssqld   := -lsqlite3 -lssl -lgssapi_krb5
 LIBS.kinesisd := -lssl -lz
 
 PROGRAMS := weir-capture weir-encoder weir-shipper weirctl mssqld kinesisd

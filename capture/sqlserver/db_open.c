@@ -146,6 +146,19 @@ open_failed(const struct db_config *config, const struct opening *o, struct err 
                         "sets the time; a server that routes to another one names an address "
                         "this host must reach too");
     }
+    if (ep->authentication == AUTHENTICATION_KERBEROS) {
+        err_set(
+            e, ERR_CONNECT,
+            "%s port %u takes connections but the Kerberos login at %s%s did not come about (%s)",
+            o->host, o->port,
+            ep->service_principal[0] != '\0' ? ep->service_principal : "MSSQLSvc/",
+            ep->service_principal[0] != '\0' ? "" : o->host, why);
+        return err_hint(e,
+                        "klist shows the tickets: weir uses the cache of KRB5CCNAME, or gets its "
+                        "own by the keytab of KRB5_CLIENT_KTNAME; Weir.SourceServicePrincipal "
+                        "names the service; without encryption on the server, or a certificate "
+                        "that is trusted, the login ends like this too");
+    }
     if (ep->ssl_mode == SSL_NONE) {
         err_set(e, ERR_CONNECT, "%s port %u takes connections but the login got no answer (%s)",
                 o->host, o->port, why);

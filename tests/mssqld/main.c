@@ -32,6 +32,7 @@ struct options {
     unsigned plp_chunk;
     bool plp_unknown_length;
     const char *fault_file;
+    const char *keytab;
     enum log_level log_level;
     bool help;
 };
@@ -57,6 +58,7 @@ static const char usage[] =
     "  --login-timeout N        seconds for a client to log in       [30]\n"
     "  --plp-chunk N            bytes a chunk of (max) values; 0 = one chunk  [0]\n"
     "  --plp-unknown-length     do not announce the length of (max) values\n"
+    "  --keytab FILE            key of the service, for integrated logins by Kerberos\n"
     "  --fault-file FILE        what connections suffer on the wire: tds/fault.h; read\n"
     "                           for each connection, need not be there\n"
     "  --log-level LEVEL        error, warn, info, debug             [info]\n"
@@ -97,6 +99,7 @@ enum option_id {
     OPT_PLP_CHUNK,
     OPT_PLP_UNKNOWN,
     OPT_FAULT_FILE,
+    OPT_KEYTAB,
     OPT_LOG_LEVEL,
     OPT_HELP,
 };
@@ -116,6 +119,7 @@ static const struct option long_options[] = {
     {"login-timeout", required_argument, NULL, OPT_LOGIN_TIMEOUT},
     {"plp-chunk", required_argument, NULL, OPT_PLP_CHUNK},
     {"plp-unknown-length", no_argument, NULL, OPT_PLP_UNKNOWN},
+    {"keytab", required_argument, NULL, OPT_KEYTAB},
     {"fault-file", required_argument, NULL, OPT_FAULT_FILE},
     {"log-level", required_argument, NULL, OPT_LOG_LEVEL},
     {"help", no_argument, NULL, OPT_HELP},
@@ -167,6 +171,9 @@ take_option(struct options *o, int id, struct err *e)
         return parse_number("plp-chunk", optarg, INT32_MAX, &o->plp_chunk, e);
     case OPT_PLP_UNKNOWN:
         o->plp_unknown_length = true;
+        return 0;
+    case OPT_KEYTAB:
+        o->keytab = optarg;
         return 0;
     case OPT_FAULT_FILE:
         o->fault_file = optarg;
@@ -302,7 +309,8 @@ listen_and_serve(const struct options *o, struct engine *engine, SSL_CTX *tls, i
                                  .login_timeout_s = o->login_timeout_s,
                                  .plp_chunk = o->plp_chunk,
                                  .plp_unknown_length = o->plp_unknown_length,
-                                 .fault_file = o->fault_file};
+                                 .fault_file = o->fault_file,
+                                 .keytab = o->keytab};
     struct server *server = NULL;
     int r;
 

@@ -169,6 +169,34 @@ START_TEST(password_is_unscrambled)
 }
 END_TEST
 
+/* The token's own length may be that of 32 bits at the end of the record's fixed part. */
+START_TEST(sspi_token_is_read)
+{
+    uint8_t record[98] = {98, 0, 0, 0, 4, 0, 0, 0x74};
+    struct pool pool = {.blocks = NULL};
+    struct err e = ERR_INIT;
+    struct login l;
+
+    record[25] = 0x80; /* option flags 2: integrated */
+    record[78] = 94;   /* SSPI: offset, length */
+    record[80] = 4;
+    memcpy(record + 94, "tick", 4);
+    ck_assert_int_eq(login_parse(record, sizeof(record), &pool, &l, &e), 0);
+    ck_assert(l.integrated);
+    ck_assert_mem_eq(l.sspi, "tick", 4);
+    ck_assert_uint_eq(l.sspi_size, 4);
+    record[80] = 5; /* one byte behind the record */
+    ck_assert_int_eq(login_parse(record, sizeof(record), &pool, &l, &e), -1);
+    ck_assert_ptr_nonnull(strstr(e.text, "SSPI token at 94 with 5 bytes"));
+    record[80] = 0xFF; /* now the 32 bits count: 2^31 - 1 */
+    record[81] = 0xFF;
+    memcpy(record + 90, "\xFF\xFF\xFF\x7F", 4);
+    ck_assert_int_eq(login_parse(record, sizeof(record), &pool, &l, &e), -1);
+    ck_assert_ptr_nonnull(strstr(e.text, "with 2147483647 bytes"));
+    pool_free(&pool);
+}
+END_TEST
+
 /* Every prefix of a good record is refused with a message: the record says how long it is. */
 START_TEST(truncated_records_are_refused)
 {
@@ -259,6 +287,7 @@ main(void)
     tcase_add_test(t, recorded_login_is_read);
     tcase_add_test(t, packet_size_and_database_come_from_the_record);
     tcase_add_test(t, password_is_unscrambled);
+    tcase_add_test(t, sspi_token_is_read);
     tcase_add_test(t, truncated_records_are_refused);
     tcase_add_test(t, hostile_offsets_stay_inside);
     tcase_add_test(t, random_damage_is_survived);

@@ -3,6 +3,7 @@
 #include "common/log.h"
 #include "tests/mssqld/tds/fault.h"
 #include "tests/mssqld/tds/hostile.h"
+#include "tests/mssqld/tds/kerberos.h"
 #include "tests/mssqld/tds/link.h"
 #include "tests/mssqld/tds/login.h"
 #include "tests/mssqld/tds/proto.h"
@@ -28,6 +29,7 @@ struct conn {
     struct request_state state;
     struct pool login_pool; /* holds login, which a reset needs again */
     struct login login;
+    struct kerberos kerberos;
     uint16_t spid;
     bool encrypted; /* to the end, not for the login alone */
 };
@@ -90,7 +92,8 @@ prelogin(struct conn *c, enum prelogin_encryption *agreed, struct err *e)
 static int
 open_session(struct conn *c)
 {
-    struct login_request request = {.user = c->login.user,
+    struct login_request request = {.is_authenticated = c->login.integrated,
+                                    .user = c->login.user,
                                     .password = c->login.password,
                                     .database = c->login.database,
                                     .application = c->login.application,
@@ -141,6 +144,44 @@ welcome(struct conn *c, size_t packet_size)
         token_env_routing(b, c->fault.route_host, c->fault.route_port);
 }
 
+/* Exchanges tokens until the client is proven to be somebody; its last answer goes out with those of
+   the login.  1, 0 = closed, -1 = refused. */
+static int
+authenticate(struct conn *c, struct err *e)
+{
+    const void *token = c->login.sspi;
+    size_t size = c->login.sspi_size;
+    int r = -1;
+
+    if (c->config->keytab == NULL)
+        err_set(e, ERR_LOGIN, "the client asks for an integrated login, and there is no keytab");
+    while (c->config->keytab != NULL) {
+        r = kerberos_step(&c->kerberos, c->config->keytab, token, size, e);
+        if (r >= 0 && c->kerberos.answer.length > 0)
+            token_sspi(answer_tokens(&c->answer), c->kerberos.answer.value,
+                       c->kerberos.answer.length);
+        if (r != 0)
+            break;
+        if (answer_finish(&c->answer) != 0)
+            return -1;
+        r = expect_message(c, TDS_SSPI, "an SSPI token", e);
+        if (r <= 0)
+            return r;
+        answer_begin(&c->answer);
+        token = c->message.body.data;
+        size = c->message.body.size;
+    }
+    if (r == 1) {
+        c->login.user = c->kerberos.principal;
+        return 1;
+    }
+    answer_error(&c->answer, 18452, 14,
+                 "Login failed. The login is from an untrusted domain and cannot be used with "
+                 "Integrated authentication.");
+    (void)answer_finish(&c->answer);
+    return -1;
+}
+
 /* Parses the record and logs in.  1, 0 = closed, -1 = refused or broken; *e says why. */
 static int
 login(struct conn *c, enum prelogin_encryption agreed, struct err *e)
@@ -165,10 +206,9 @@ login(struct conn *c, enum prelogin_encryption agreed, struct err *e)
         return err_set(e, ERR_PROTOCOL, "the client speaks TDS version 0x%08X", c->login.version);
     }
     if (c->login.integrated) {
-        answer_error(&c->answer, 18452, 14,
-                     "Login failed. Windows authentication is not supported by this server.");
-        (void)answer_finish(&c->answer);
-        return err_set(e, ERR_LOGIN, "the client asks for Windows authentication");
+        r = authenticate(c, e);
+        if (r <= 0)
+            return r;
     }
     if (open_session(c) != 0) {
         (void)answer_finish(&c->answer);
@@ -309,6 +349,7 @@ conn_serve(int fd, uint16_t spid, const struct conn_config *config)
     packet_out_close(&c->out);
     buf_free(&c->message.body);
     pool_free(&c->login_pool);
+    kerberos_end(&c->kerberos);
     link_end_tls(&c->link);
     free(c);
 }

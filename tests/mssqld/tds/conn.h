@@ -26,6 +26,7 @@ struct conn_config {
     unsigned login_timeout_s;
     uint32_t plp_chunk;
     bool plp_unknown_length;
+    const char *keytab;     /* for integrated logins; NULL = none of them */
     const char *fault_file; /* NULL = no faults */
     const atomic_bool *stopping;
 };

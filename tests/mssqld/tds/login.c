@@ -57,6 +57,36 @@ read_text(const struct record *record, struct reader *r, const char *what, bool 
     return text_from_utf16(record->pool, plain, length * 2);
 }
 
+/* The first token of an integrated login: 16 bits of length, or 32 behind everything else. */
+static int
+read_sspi(const struct record *record, struct reader *r, struct login *out)
+{
+    size_t offset;
+    size_t length;
+    uint32_t long_length;
+    uint8_t *copy;
+
+    (void)reader_take(r, 6); /* client id */
+    offset = reader_u16(r);
+    length = reader_u16(r);
+    (void)reader_take(r, 8); /* attached file, new password */
+    long_length = reader_u32(r);
+    if (length == 0xFFFF && long_length != 0)
+        length = long_length;
+    if (offset + length > record->size)
+        return err_set(record->e, ERR_PROTOCOL,
+                       "LOGIN7: SSPI token at %zu with %zu bytes lies outside of the %zu bytes of "
+                       "the record",
+                       offset, length, record->size);
+    copy = pool_alloc(record->pool, length + 1);
+    if (copy == NULL)
+        return err_set(record->e, ERR_NOMEM, "no memory for a login");
+    memcpy(copy, record->data + offset, length);
+    out->sspi = copy;
+    out->sspi_size = length;
+    return 0;
+}
+
 /* Walks the feature list; offset points to the u32 that points to it. */
 static int
 read_features(const struct record *record, size_t offset, size_t length, struct login *out)
@@ -107,7 +137,7 @@ read_variable_part(const struct record *record, struct reader *r, bool has_exten
     out->database = read_text(record, r, "database", false);
     if (out->host == NULL || out->user == NULL || out->password == NULL ||
         out->application == NULL || out->server == NULL || out->language == NULL ||
-        out->database == NULL)
+        out->database == NULL || read_sspi(record, r, out) != 0)
         return -1;
     if (has_extension)
         return read_features(record, extension, extension_size, out);

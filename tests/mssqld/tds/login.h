@@ -21,7 +21,9 @@ struct login {
     const char *server;
     const char *language;
     const char *database;
-    bool integrated; /* asks for Windows authentication */
+    bool integrated;     /* proves who it is by SSPI tokens instead of a password */
+    const uint8_t *sspi; /* the first of them */
+    size_t sspi_size;
     bool read_only_intent;
     bool asks_utf8; /* UTF8_SUPPORT in the feature list */
 };

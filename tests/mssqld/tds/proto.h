@@ -49,6 +49,7 @@ enum tds_token {
     TOKEN_ROW = 0xD1,
     TOKEN_NBCROW = 0xD2,
     TOKEN_ENVCHANGE = 0xE3,
+    TOKEN_SSPI = 0xED,
     TOKEN_DONE = 0xFD,
     TOKEN_DONEPROC = 0xFE,
     TOKEN_DONEINPROC = 0xFF,

@@ -80,6 +80,14 @@ token_env_routing(struct buf *b, const char *host, uint16_t port)
 }
 
 void
+token_sspi(struct buf *b, const void *token, size_t size)
+{
+    buf_u8(b, TOKEN_SSPI);
+    buf_u16(b, (uint16_t)size);
+    buf_put(b, token, size);
+}
+
+void
 token_message(struct buf *b, const struct token_message *m)
 {
     size_t at = open_length(b, m->severity > 10 ? TOKEN_ERROR : TOKEN_INFO);

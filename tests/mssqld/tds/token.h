@@ -21,6 +21,9 @@ void token_env_bytes(struct buf *b, uint8_t type, const void *now, size_t now_si
 /* ENVCHANGE 20: go there instead. */
 void token_env_routing(struct buf *b, const char *host, uint16_t port);
 
+/* The server's next token of an integrated login. */
+void token_sspi(struct buf *b, const void *token, size_t size);
+
 struct token_message {
     int32_t number;
     uint8_t state;
