@@ -147,7 +147,8 @@ judge_progress(const struct health_facts *f, struct source_health *h)
 static void
 judge_retention(const struct health_facts *f, struct source_health *h)
 {
-    int64_t used_ns = f->newest_ns - f->needed_ns;
+    /* What is needed may have come after the look at the newest: nothing is used up then. */
+    int64_t used_ns = f->newest_ns > f->needed_ns ? f->newest_ns - f->needed_ns : 0;
 
     if (f->jobs.is_known && f->jobs.has_cleanup) {
         h->retention_ns = f->jobs.retention_min * MINUTE_NS;
@@ -155,7 +156,7 @@ judge_retention(const struct health_facts *f, struct source_health *h)
         h->retention_ns = f->newest_ns - f->oldest_ns;
         h->retention_is_observed = true;
     }
-    if (h->retention_ns > used_ns && used_ns >= 0)
+    if (h->retention_ns > used_ns)
         h->headroom_ns = h->retention_ns - used_ns;
     if (f->jobs.is_known && f->jobs.has_capture && !f->jobs.has_cleanup && !f->is_secondary)
         raise_alarm(h, SOURCE_WARNING, "cleanup-job-missing",

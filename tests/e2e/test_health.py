@@ -350,3 +350,118 @@ def test_check_names_what_tables_became(mssqld):
         assert user[1] == "FAIL"
         source.execute(c, user[2])
         assert found(p, "user cdc") is None
+
+
+# ---- whose history is it? ----
+
+def follow_shop(mssqld, pipeline, c):
+    pipeline.capture.start()
+    started(pipeline)
+    source.execute(c, "INSERT INTO dbo.a VALUES (1, N'x')")
+    wait_for(pipeline, 1)
+
+
+def refused_for_good(pipeline, *words):
+    assert pipeline.capture.wait() == 78, pipeline.capture.log_text()
+    text = pipeline.capture.log_text()
+    for word in ("history-changed", *words):
+        assert word in text, text
+    pipeline.capture.start()
+    assert pipeline.capture.wait() == 78  # and it stays down
+
+
+@pytest.mark.parametrize("rights", ["forks seen", "forks hidden"])
+def test_restored_to_an_earlier_point(mssqld, rights):
+    two_tables(mssqld)
+    with Pipeline(mssqld, None, database="shop", tables=("dbo.%",), migration="cdc", weir=HEALTH) as p:
+        with source.connect(mssqld, "shop") as c:
+            if rights == "forks hidden":
+                source.execute(c, "EXEC mssqld.fail_next @number = 300, @times = 0, @match = N'database_recovery_status'")
+            source.execute(c, "EXEC mssqld.backup @name = N'monday'")
+            follow_shop(mssqld, p, c)
+        with source.connect(mssqld, "master") as c:
+            source.execute(c, "EXEC shop.mssqld.restore @name = N'monday', @new_create_date = 1")
+        with source.connect(mssqld, "shop") as c:
+            source.execute(c, "INSERT INTO dbo.a VALUES (7, N'other')")
+        refused_for_good(p, "restored", "undone", "recovery fork" if rights == "forks seen" else "date of creation")
+        assert ids(wait_for(p, 1)) == [1]
+
+
+def test_failed_over_without_loss(mssqld):
+    """Another server, the same history: it goes on; that the jobs stayed behind is named."""
+    two_tables(mssqld)
+    with Pipeline(mssqld, None, database="shop", tables=("dbo.%",), migration="cdc", weir=HEALTH) as p:
+        with source.connect(mssqld, "shop") as c:
+            follow_shop(mssqld, p, c)
+        with source.connect(mssqld, "master") as c:
+            source.execute(c, "EXEC shop.mssqld.failover @server = N'NODE2'")
+        alarm = wait_alarm(p, "capture-job-missing")
+        with source.connect(mssqld, "shop") as c:
+            source.execute(c, alarm["remedy"])
+            source.execute(c, "INSERT INTO dbo.a VALUES (2, N'x')")
+        wait_over(p, "capture-job-missing")
+        assert ids(wait_for(p, 2)) == [1, 2]
+        assert "source-moved" in p.capture.log_text() and "NODE2" in (p.state / "capture.json").read_text()
+        p.capture.kill()
+        p.capture.start()
+        with source.connect(mssqld, "shop") as c:
+            source.execute(c, "INSERT INTO dbo.a VALUES (3, N'x')")
+        assert ids(wait_for(p, 3)) == [1, 2, 3] and p.capture.stop() == 0
+
+
+def test_failed_over_with_loss(mssqld):
+    two_tables(mssqld)
+    with Pipeline(mssqld, None, database="shop", tables=("dbo.%",), migration="cdc", weir=HEALTH) as p:
+        with source.connect(mssqld, "shop") as c:
+            source.execute(c, "EXEC mssqld.backup @name = N'sent'")
+            follow_shop(mssqld, p, c)
+        with source.connect(mssqld, "master") as c:
+            source.execute(c, "EXEC shop.mssqld.failover @server = N'NODE2', @restore = N'sent'")
+        refused_for_good(p, "failed over with loss", "undone")
+
+
+def test_another_database_of_the_name(mssqld):
+    two_tables(mssqld)
+    with Pipeline(mssqld, None, database="shop", tables=("dbo.%",), migration="cdc", weir=HEALTH) as p:
+        with source.connect(mssqld, "shop") as c:
+            follow_shop(mssqld, p, c)
+        assert p.capture.stop() == 0
+        with source.connect(mssqld, "master") as c:
+            source.execute(c, "DROP DATABASE shop")
+        two_tables(mssqld)
+        p.capture.start()
+        refused_for_good(p, "another database")
+
+
+def test_states_of_a_database(mssqld):
+    """Offline, restoring, recovering, a replica that is not readable: waited for, whatever it takes."""
+    two_tables(mssqld)
+    with Pipeline(mssqld, None, database="shop", tables=("dbo.%",), migration="cdc", weir=HEALTH) as p:
+        with source.connect(mssqld, "shop") as c:
+            follow_shop(mssqld, p, c)
+        for i, state in enumerate(["OFFLINE", "RESTORING", "RECOVERING", "NOT_READABLE", "RESOLVING"]):
+            with source.connect(mssqld, "master") as c:
+                source.execute(c, f"EXEC shop.mssqld.database_state @state = N'{state}'")
+                wait_until(lambda: p.weirctl("status", p.task_file).stdout.count("WAIT_SOURCE"), 20, state)
+                source.execute(c, "ALTER DATABASE shop SET ONLINE")
+            with source.connect(mssqld, "shop") as c:
+                source.execute(c, f"INSERT INTO dbo.a VALUES ({i + 2}, N'x')")
+            assert ids(wait_for(p, i + 2)) == list(range(1, i + 3))
+        assert p.capture.running and p.capture.stop() == 0
+
+
+def test_a_readable_secondary(mssqld):
+    """Its views and jobs are another server's; its changes come all the same, and a heartbeat cannot run."""
+    two_tables(mssqld)
+    with Pipeline(mssqld, None, database="shop", tables=("dbo.%",), migration="cdc",
+                  source={"MicrosoftSQLServerSettings": {"ApplicationIntent": "ReadOnly"}},
+                  weir={**HEALTH, "HeartbeatIntervalMs": 50,
+                        "HeartbeatStatement": "UPDATE dbo.b SET v = N'x' WHERE id = 1"}) as p:
+        with source.connect(mssqld, "shop") as c:
+            follow_shop(mssqld, p, c)
+            source.execute(c, "INSERT INTO dbo.a VALUES (2, N'x')")
+            source.execute(c, "EXEC mssqld.read_only @on = 1")
+            wait_for(p, 2)
+            assert "3906" in wait_alarm(p, "heartbeat-failed")["text"]
+            assert set(alarms(p)) == {"heartbeat-failed"}
+            assert p.capture.running and p.capture.stop() == 0

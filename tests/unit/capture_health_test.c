@@ -188,6 +188,9 @@ START_TEST(retention_runs_out)
     f.needed_ns = f.newest_ns - 5000 * MINUTE;
     (void)codes(&f, &h);
     ck_assert_int_eq(h.headroom_ns, 0);
+    f.needed_ns = f.newest_ns + MINUTE; /* it came between the two looks */
+    (void)codes(&f, &h);
+    ck_assert_int_eq(h.headroom_ns, 4320 * MINUTE);
     f.jobs.has_cleanup = false;
     ck_assert_str_eq(codes(&f, &h), "cleanup-job-missing");
     ck_assert(h.retention_is_observed);
