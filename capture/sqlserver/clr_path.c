@@ -40,7 +40,7 @@ struct bits {
 static unsigned
 bit_at(const struct bits *b, size_t at)
 {
-    return b->in[at / 8] >> (7 - at % 8) & 1U;
+    return (unsigned)b->in[at / 8] >> (7 - at % 8) & 1U;
 }
 
 /* One number, when the bits are of this pattern. */
