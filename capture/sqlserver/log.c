@@ -10,7 +10,7 @@
 
 #define PAGE_BYTES_TOTAL ((size_t)16 << 20) /* of all tables that are read at once */
 #define PAGE_BYTES_MAX   ((size_t)4 << 20)
-#define PAGE_BYTES_MIN   ((size_t)64 << 10)
+#define PAGE_BYTES_MIN   ((size_t)16 << 10)
 
 /* What the merge knows of the transaction it is in. */
 struct transaction {
@@ -216,6 +216,19 @@ enter_in_the_middle(struct sqlserver *s, const struct log_range *r, struct trans
     return 0;
 }
 
+/* Of tables that are not read in this round: each that ever had a large page would hold it. */
+static void
+free_other_pages(struct sqlserver *s, size_t n_active)
+{
+    for (size_t i = 0; i < s->n_instances; i++)
+        s->instances[i]->is_read = false;
+    for (size_t i = 0; i < n_active; i++)
+        s->active[i]->is_read = true;
+    for (size_t i = 0; i < s->n_instances; i++)
+        if (!s->instances[i]->is_read && s->instances[i]->page.capacity > 0)
+            log_page_free(s->instances[i]);
+}
+
 static int
 read_window(struct sqlserver *s, const struct log_range *r, struct transaction *t,
             const struct source_sink *sink, struct err *e)
@@ -225,6 +238,7 @@ read_window(struct sqlserver *s, const struct log_range *r, struct transaction *
 
     if (log_find_active(s, r, &n, e) != 0)
         return -1;
+    free_other_pages(s, n);
     if (n == 0)
         return poll_low_water(s, NULL, sink, e); /* empty, or emptied since the poll? */
     target = PAGE_BYTES_TOTAL / n;

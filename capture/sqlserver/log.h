@@ -60,6 +60,9 @@ bool log_mask_bit(const uint8_t *mask, size_t size, unsigned ordinal);
 void log_mark_unavailable(const struct instance *in, int operation, const uint8_t *mask,
                           size_t mask_size, struct value *values);
 
+/* Gives all memory of the instance's pages back. */
+void log_page_free(struct instance *in);
+
 /* ---- log_way.c ---- */
 
 /* Makes the way each instance is read durable before it is gone; inside a transaction it stays what

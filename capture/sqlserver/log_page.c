@@ -3,6 +3,7 @@
 #include "common/err.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define NAME_MAX_BYTES 560 /* 128 characters and what is put around them */
@@ -275,7 +276,10 @@ read_page(struct sqlserver *s, struct instance *in, const struct position_sqlser
     in->next = 0;
     in->fresh_upto = 0;
     in->is_last_page = p->n_rows < in->page_rows;
-    in->page_rows = page_next_rows(p, in->n_columns, target);
+    if (p->n_rows > 0)
+        in->row_bytes = page_row_bytes(p, in->n_columns);
+    if (in->row_bytes != 0)
+        in->page_rows = page_rows_of(in->row_bytes, target);
     if (!in->is_last_page)
         cut_page(s, p);
     if (!log_is_pairing(s) || log_pair(s, in, behind, e) == 0)
@@ -298,6 +302,8 @@ log_page_first(struct sqlserver *s, struct instance *in, const struct log_range 
     in->next = 0;
     in->page.n_rows = 0;
     in->is_last_page = true;
+    if (in->row_bytes != 0)
+        in->page_rows = page_rows_of(in->row_bytes, target); /* more tables, smaller pages */
     if (is_behind && in->by_function && r->from.command_id >= 0) {
         is_behind = false; /* all that the function gives of this transaction was given */
         lsn_increment(&after);
@@ -319,6 +325,19 @@ log_page_first(struct sqlserver *s, struct instance *in, const struct log_range 
     }
     add_tail(&s->q, in, &last);
     return read_page(s, in, is_behind ? &r->from : NULL, target, e);
+}
+
+void
+log_page_free(struct instance *in)
+{
+    page_free(&in->page);
+    page_free(&in->halves);
+    arena_free(&in->fresh);
+    free(in->partner);
+    in->partner = NULL;
+    in->partners = 0;
+    in->next = 0;
+    in->fresh_upto = 0;
 }
 
 int

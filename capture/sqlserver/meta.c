@@ -1,4 +1,5 @@
 #include "capture/sqlserver/db.h"
+#include "capture/sqlserver/log.h"
 #include "capture/sqlserver/schema.h"
 #include "capture/sqlserver/sqlserver.h"
 #include "common/err.h"
@@ -72,10 +73,7 @@ meta_instance_free(struct instance **in)
     free(i->schema_now);
     free(i->name_now);
     meta_instance_free(&i->shape);
-    page_free(&i->page);
-    page_free(&i->halves);
-    arena_free(&i->fresh);
-    free(i->partner);
+    log_page_free(i);
     free(i);
     *in = NULL;
 }

@@ -105,15 +105,19 @@ page_decode(struct sqlserver *s, struct instance *in, int column, struct err *e)
     return page_decode_into(s, in, &in->page, column, e);
 }
 
-uint32_t
-page_next_rows(const struct page *p, uint16_t n_columns, size_t target)
+size_t
+page_row_bytes(const struct page *p, uint16_t n_columns)
 {
     size_t row = n_columns * sizeof(struct value) + sizeof(struct position);
-    size_t rows;
 
-    if (p->n_rows > 0)
-        row += p->arena.used / p->n_rows;
-    rows = target / row;
+    return p->n_rows > 0 ? row + p->arena.used / p->n_rows : row;
+}
+
+uint32_t
+page_rows_of(size_t row_bytes, size_t target)
+{
+    size_t rows = target / row_bytes;
+
     if (rows < PAGE_ROWS_MIN)
         return PAGE_ROWS_MIN;
     return rows < PAGE_ROWS_MAX ? (uint32_t)rows : PAGE_ROWS_MAX;

@@ -82,6 +82,8 @@ struct instance {
     struct page page;   /* reading position in the log, and rows of a load */
     size_t next;        /* row of page to give next */
     uint32_t page_rows; /* TOP of the next page */
+    size_t row_bytes;   /* of memory, in its last page; 0 = not known yet */
+    bool is_read;       /* in this round */
     bool is_last_page;
 
     /* Weir.MergeDeferredUpdates: the other half of each row of the page, NULL = it has none. */
@@ -202,8 +204,10 @@ int page_decode_into(struct sqlserver *s, struct instance *in, struct page *p, i
 /* A value that cannot be carried (e says why) suspends its table.  Returns -1. */
 int page_undecodable(struct instance *in, uint16_t column, struct err *e);
 
-/* How many rows the next page shall have, by the size of this one and a target in bytes. */
-uint32_t page_next_rows(const struct page *p, uint16_t n_columns, size_t target);
+/* Bytes of memory a row of the page takes, and how many rows of that size a page of `target` bytes
+   shall have. */
+size_t page_row_bytes(const struct page *p, uint16_t n_columns);
+uint32_t page_rows_of(size_t row_bytes, size_t target);
 
 /* ---- start.c, load.c, log.c, check.c: members of struct source_engine ---- */
 

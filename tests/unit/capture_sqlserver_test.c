@@ -792,6 +792,39 @@ START_TEST(lone_half_of_an_update_is_refused)
 }
 END_TEST
 
+/* Many tables share what one may hold; who is not read holds nothing. */
+START_TEST(pages_shrink_with_the_number_of_tables)
+{
+    static const int lsns[] = {11};
+    static const int more[] = {12};
+    struct err e = ERR_INIT;
+    struct set *set;
+
+    s.instances[0]->row_bytes = 1U << 20;
+    s.instances[1]->row_bytes = 100;
+    answer_poll(lsns, 1, 11, 5, 5);
+    set = new_set(new_answer());
+    add_row(set, "i", 0);
+    add_row(set, "i", 1);
+    add_row(new_set(new_answer()), "lilimitn", 11, 1, 1, 2, 7, 1, "one");
+    add_row(new_set(new_answer()), "lilimitn", 11, 2, 2, 2, 7, 1, "two");
+    answer_low_water(5, 5);
+    ck_assert_msg(follow(10, &e) == 0, "%s", e.text);
+    ck_assert_ptr_nonnull(strstr(statements[2], "TOP (16) "));
+    ck_assert_ptr_nonnull(strstr(statements[3], "TOP (8192) "));
+    ck_assert_ptr_nonnull(s.instances[0]->page.values);
+    n_answers = 0;
+    at_answer = -1;
+    answer_poll(more, 1, 12, 5, 5);
+    add_row(new_set(new_answer()), "i", 1);
+    add_row(new_set(new_answer()), "lilimitn", 12, 2, 2, 2, 7, 1, "two");
+    answer_low_water(5, 5);
+    ck_assert_msg(follow(11, &e) == 0, "%s", e.text);
+    ck_assert_ptr_null(s.instances[0]->page.values);
+    ck_assert_ptr_nonnull(s.instances[1]->page.values);
+}
+END_TEST
+
 /* Inside a transaction nothing is read again: what was given of it is counted, all tables of it. */
 START_TEST(goes_on_inside_a_transaction)
 {
@@ -1457,6 +1490,7 @@ main(void)
     tcase_add_test(tc, merge_is_in_commit_order);
     tcase_add_test(tc, pages_keep_updates_whole);
     tcase_add_test(tc, lone_half_of_an_update_is_refused);
+    tcase_add_test(tc, pages_shrink_with_the_number_of_tables);
     tcase_add_test(tc, goes_on_inside_a_transaction);
     tcase_add_test(tc, function_rows_come_first_in_their_transaction);
     tcase_add_test(tc, function_is_asked_behind_a_half_read_transaction);
