@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define PAGE_BYTES_LEAST ((size_t)64 << 10)
+
 #define NAME_MAX_BYTES 560 /* 128 characters and what is put around them */
 
 bool
@@ -257,25 +259,39 @@ cut_page(const struct sqlserver *s, struct page *p)
         p->n_rows--;
 }
 
+/* Rows may be far larger than those of the page before, by which it was sized: it ends early rather
+   than hold them all.  Two rows at least, or a pair would never be whole.  The next statement, the
+   look at the low-water mark before any row goes out, drops what is not read. */
+static bool
+is_full(const struct page *p, size_t target)
+{
+    size_t limit = 2 * target > PAGE_BYTES_LEAST ? 2 * target : PAGE_BYTES_LEAST;
+
+    return p->n_rows >= 2 && p->arena.used > limit;
+}
+
 static int
 read_page(struct sqlserver *s, struct instance *in, const struct position_sqlserver *behind,
           size_t target, struct err *e)
 {
     const char *text = sql_text(&s->q, e);
     struct page *p = &in->page;
-    int rc;
+    bool is_cut = false;
+    int rc = 0;
 
     if (text == NULL || db_query(s->db, text, e) != 0 ||
         page_begin(p, in->page_rows, in->n_columns, e) != 0)
         goto fail;
-    while ((rc = db_next(s->db, e)) == 1)
+    while (!is_cut && (rc = db_next(s->db, e)) == 1) {
         if (take_row(s, in, e) != 0)
             goto fail;
-    if (rc < 0 || db_result(s->db, e) < 0)
+        is_cut = is_full(p, target);
+    }
+    if (rc < 0 || (!is_cut && db_result(s->db, e) < 0))
         goto fail;
     in->next = 0;
     in->fresh_upto = 0;
-    in->is_last_page = p->n_rows < in->page_rows;
+    in->is_last_page = !is_cut && p->n_rows < in->page_rows;
     if (p->n_rows > 0)
         in->row_bytes = page_row_bytes(p, in->n_columns);
     if (in->row_bytes != 0)

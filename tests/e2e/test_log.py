@@ -285,30 +285,33 @@ def test_commit_times_are_utc_whatever_the_servers_zone(mssqld):
         assert p.capture.stop() == 0
 
 
-def test_memory_does_not_grow_with_a_transaction(mssqld):
-    """The short form of the bench capture.rss: numbered rows, a death in the middle."""
-    rows = 128_000
-    make_database(mssqld, ["CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY, v nvarchar(400))"], ["t"])
+@pytest.mark.parametrize("rows, text, large", [(128_000, "N'" + 400 * "x" + "'", 0), (16_000, "N'x'", 800)])
+def test_memory_does_not_grow_with_a_transaction(mssqld, rows, text, large):
+    """The short form of the bench capture.rss: numbered rows, a death in the middle; and rows that are
+    suddenly ten thousand times as large as those before."""
+    make_database(mssqld, ["CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY, v nvarchar(max))"], ["t"])
     with Pipeline(mssqld, None, database="shop", tables=("dbo.t",), migration="cdc") as p:
         p.capture.start()
         wait_until(lambda: any(c.is_watermark for c in dump(p)), 30, "the start")
         p.capture.kill()
         with source.connect(mssqld, "shop", timeout=60) as c:
             source.execute(c, "BEGIN TRANSACTION")
-            source.execute(c, "INSERT INTO dbo.t VALUES " + ", ".join(
-                f"({i}, N'{400 * 'x'}')" for i in range(1000)))
+            source.execute(c, "INSERT INTO dbo.t VALUES " + ", ".join(f"({i}, {text})" for i in range(1000)))
             n = 1000
             while n < rows:
                 source.execute(c, f"INSERT INTO dbo.t SELECT id + {n}, v FROM dbo.t")
                 n *= 2
+            source.execute(c, f"INSERT INTO dbo.t SELECT id + {n}, REPLICATE(CONVERT(nvarchar(max), N'y'), 60000) "
+                              f"FROM dbo.t WHERE id < {large}")
             source.execute(c, "COMMIT")
         p.capture.start()
         drain = subprocess.Popen([ROOT / "build/test/tests/bench/capture_drain", "numbers",
-                                  p.runtime / "g1/change.0.ring", str(rows + 1)], stdout=subprocess.PIPE)
+                                  p.runtime / "g1/change.0.ring", str(rows + large + 1)],
+                                 stdout=subprocess.PIPE)
         sizes, deaths = [], 0
         while drain.poll() is None:
-            text = pathlib.Path(f"/proc/{p.capture.process.pid}/status").read_text()
-            sizes.append(sum(int(v) for v in re.findall(r"Rss(?:Anon|File):\s+(\d+) kB", text)))
+            status = pathlib.Path(f"/proc/{p.capture.process.pid}/status").read_text()
+            sizes.append(sum(int(v) for v in re.findall(r"Rss(?:Anon|File):\s+(\d+) kB", status)))
             if deaths == 0 and counter(p, "rows_in") > rows / 4:
                 p.capture.kill()
                 p.capture.start()
