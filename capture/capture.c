@@ -365,7 +365,10 @@ static int
 retry_later(struct capture *c, struct err *e)
 {
     uint32_t pause_ms = stage_backoff_next(&c->backoff);
+    uint32_t least_ms = c->engine->pause_ms != NULL ? c->engine->pause_ms(e) : 0;
 
+    if (pause_ms < least_ms)
+        pause_ms = least_ms;
     stats_error(c->stage->stats, e, 0);
     stats_add(c->stage->stats, STAT_RECONNECTS, 1);
     log_err(LOG_WARN, "source-retry", e);

@@ -227,6 +227,10 @@ struct source_engine {
     /* Connects, anew if need be, and says whose history this is. */
     int (*connect)(struct source *s, struct source_identity *identity, struct err *e);
 
+    /* For how many milliseconds at least to leave the source alone after e; 0 = no wish.  May be
+       NULL: none ever. */
+    uint32_t (*pause_ms)(const struct err *e);
+
     /* The tables the task selects that have changes to offer, sorted by schema and name.  The array
        belongs to the source and is valid until the next call. */
     int (*tables)(struct source *s, struct source_table ***out, size_t *n, struct err *e);

@@ -19,9 +19,16 @@ static const struct {
     {18450, ERR_LOGIN, "check SourceEndpoint.Username and Password"},
     {18452, ERR_LOGIN, "the login must use SQL Server authentication"},
     {18456, ERR_LOGIN, "check SourceEndpoint.Username and Password"},
+    {18459, ERR_LOGIN, "the server has no licence for more users"},
+    {18470, ERR_LOGIN, "the login is disabled: ALTER LOGIN ... ENABLE"},
     {18486, ERR_LOGIN, "the login is locked out: ALTER LOGIN ... UNLOCK"},
     {18487, ERR_LOGIN, "the password has expired: set a new one"},
     {18488, ERR_LOGIN, "the password must be changed: set a new one"},
+    {40532, ERR_LOGIN, "the server name of the login is not known: try name@server as Username"},
+    {40607, ERR_LOGIN, "logins of this kind are not allowed by the server"},
+    {40615, ERR_LOGIN, "a firewall rule of the server must allow this host's address"},
+    {40914, ERR_LOGIN, "a virtual network rule of the server must allow this host's subnet"},
+    {47073, ERR_LOGIN, "public access to the server is switched off: use its private endpoint"},
     {229, ERR_ACCESS, "GRANT SELECT ON SCHEMA::cdc and on the tables of the task to the login"},
     {230, ERR_ACCESS, "GRANT SELECT on the whole table to the login"},
     {262, ERR_ACCESS, "the login lacks the permission named in the message"},
@@ -69,11 +76,54 @@ static const struct {
     {978, ERR_CONNECT, "the replica is not readable; ApplicationIntent ReadOnly may be needed"},
     {979, ERR_CONNECT, "the replica is not readable; ApplicationIntent ReadOnly may be needed"},
     {983, ERR_CONNECT, "the replica is not readable now"},
-    {40613, ERR_CONNECT, "the database is not available now"},
-    {40197, ERR_CONNECT, "the service is being reconfigured"},
-    {40501, ERR_CONNECT, "the service is busy"},
-    {596, ERR_CONNECT, "the session was killed"},
+    {4221, ERR_CONNECT, "the secondary replica is not ready for reads yet: waited for"},
+    {10928, ERR_CONNECT, "the database's limit of workers or sessions is reached: waited for"},
+    {10929, ERR_CONNECT, "the service is too busy for this database: waited for"},
+    {10936, ERR_CONNECT, "the elastic pool's limit of requests is reached: waited for"},
+    {17197, ERR_CONNECT, "the server let the login time out: tried again"},
+    {17809, ERR_CONNECT, "the server has as many connections as it allows: waited for"},
+    {18401, ERR_CONNECT, "the server upgrades itself: waited for"},
+    {18461, ERR_CONNECT, "the server is in single-user mode: waited for"},
+    {40143, ERR_CONNECT, "the service could not process the request: tried again"},
+    {40197, ERR_CONNECT, "the service is being reconfigured: waited for"},
+    {40501, ERR_CONNECT, "the service is busy: waited for"},
+    {40540, ERR_CONNECT, "the service failed over: connected again"},
+    {40549, ERR_CONNECT, "the service ended a session with a long transaction: connected again"},
+    {40550, ERR_CONNECT, "the service ended a session with too many locks: connected again"},
+    {40551, ERR_CONNECT, "the service ended a session for its use of tempdb: connected again"},
+    {40552, ERR_CONNECT, "the service ended a session for its use of the log: connected again"},
+    {40553, ERR_CONNECT, "the service ended a session for its use of memory: connected again"},
+    {40613, ERR_CONNECT, "the database is not available now (fail-over, pause): waited for"},
+    {49918, ERR_CONNECT, "the service has no resources for the request: waited for"},
+    {49919, ERR_CONNECT, "the service has too many such requests: waited for"},
+    {49920, ERR_CONNECT, "the service has too many requests: waited for"},
+    {64, ERR_CONNECT, "the connection broke in the login: tried again"},
+    {121, ERR_CONNECT, "the connection broke: tried again"},
+    {233, ERR_CONNECT, "the server ended the connection in the login: tried again"},
+    {596, ERR_CONNECT, "the session was killed: connected again"},
+    {10053, ERR_CONNECT, "the connection broke: tried again"},
+    {10054, ERR_CONNECT, "the connection broke: tried again"},
+    {10060, ERR_CONNECT, "the server was not reached: tried again"},
 };
+
+/* What Azure's pages ask for: 5 s after a reconfiguration, 10 s where a limit was met. */
+static const struct {
+    int32_t number;
+    uint32_t pause_ms;
+} pauses[] = {
+    {40143, 5000},  {40197, 5000},  {40540, 5000},  {40613, 5000},  {4221, 5000},   {10928, 10000},
+    {10929, 10000}, {10936, 10000}, {40501, 10000}, {40549, 10000}, {40550, 10000}, {40551, 10000},
+    {40552, 10000}, {40553, 10000}, {49918, 10000}, {49919, 10000}, {49920, 10000}, {17809, 5000},
+};
+
+uint32_t
+db_error_pause_ms(int number)
+{
+    for (size_t i = 0; i < sizeof(pauses) / sizeof(pauses[0]); i++)
+        if (pauses[i].number == number)
+            return pauses[i].pause_ms;
+    return 0;
+}
 
 void
 db_error_clear(struct db_error *d)

@@ -28,6 +28,10 @@ bool db_error_is_server(const struct db_error *d);
 bool db_error_is_unreachable(const struct db_error *d);
 const char *db_error_text(const struct db_error *d);
 
+/* How long to leave the server alone at least after this message: a service that limits its users
+   counts each early attempt against them.  0 = it is no such message. */
+uint32_t db_error_pause_ms(int number);
+
 /* Fills e: code by the number's meaning, the server's words in the text, a remedy where there is
    one.  e->sys is the server's number.  Returns -1. */
 int db_error_report(const struct db_error *d, const char *what, struct err *e);

@@ -1,6 +1,7 @@
 #include "capture/sqlserver/sqlserver.h"
 
 #include "capture/sqlserver/db.h"
+#include "capture/sqlserver/db_error.h"
 #include "capture/sqlserver/health.h"
 #include "capture/sqlserver/schema.h"
 #include "common/err.h"
@@ -135,6 +136,12 @@ engine_connect(struct source *base, struct source_identity *identity, struct err
     return 0;
 }
 
+static uint32_t
+engine_pause_ms(const struct err *e)
+{
+    return db_error_pause_ms(e->sys);
+}
+
 /* A change table holds everything from its start LSN on, that LSN included. */
 static void
 set_since_start(struct instance *in)
@@ -205,6 +212,7 @@ const struct source_engine sqlserver_engine = {
     .open = engine_open,
     .close = engine_close,
     .connect = engine_connect,
+    .pause_ms = engine_pause_ms,
     .tables = engine_tables,
     .known = engine_known,
     .join = load_join,

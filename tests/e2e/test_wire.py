@@ -168,6 +168,33 @@ def connections_to(port):
                 and line.split()[3] == "01"]
 
 
+# ---- servers that say "later" -------------------------------------------------------------
+
+def order(server, sql):
+    with source.connect(server, "master") as c:
+        source.execute(c, sql)
+
+
+def test_azure_says_later(clear):
+    """40613 in the login: waited for, five seconds at least, as Azure asks."""
+    order(clear, "EXEC mssqld.fail_next @number = 40613, @login = 1")
+    begin = time.monotonic()
+    log = run(clear)
+    assert time.monotonic() - begin >= 5
+    assert "40613" in log and "waited for" in log
+    assert "needs-operator" not in log
+
+
+def test_login_is_refused_for_good(clear):
+    """Nothing but a person changes a firewall rule: exit 78, with what to do."""
+    order(clear, "EXEC mssqld.fail_next @number = 40615, @login = 1")
+    with task(clear) as p:
+        clear.faults()
+        p.capture.start()
+        assert p.capture.wait(20) == 78
+        assert "firewall rule" in p.capture.log_text()
+
+
 # ---- answers that lie -------------------------------------------------------------------
 
 HOSTILE = ["columns-missing", "columns-many", "columns-cut", "type-unknown", "row-beyond", "row-wide",

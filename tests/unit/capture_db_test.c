@@ -3,6 +3,7 @@
 /* uses: capture aws */
 #include "capture/sqlserver/arena.h"
 #include "capture/sqlserver/db.h"
+#include "capture/sqlserver/db_error.h"
 #include "capture/sqlserver/types.h"
 #include "common/clock.h"
 #include "common/err.h"
@@ -280,6 +281,47 @@ START_TEST(bad_login_says_so)
     ck_assert(e.hint[0] != '\0');
     ck_assert_ptr_null(strstr(e.text, "secret"));
     json_decref(json);
+}
+END_TEST
+
+/* What the process does about the numbers of servers in trouble; e.sys keeps them. */
+START_TEST(numbers_have_their_class)
+{
+    static const struct {
+        int32_t number;
+        enum err_class class;
+        uint32_t pause_ms;
+    } cases[] = {
+        {40613, ERR_CLASS_RETRY, 5000},  {40197, ERR_CLASS_RETRY, 5000},
+        {40501, ERR_CLASS_RETRY, 10000}, {49918, ERR_CLASS_RETRY, 10000},
+        {49919, ERR_CLASS_RETRY, 10000}, {49920, ERR_CLASS_RETRY, 10000},
+        {10928, ERR_CLASS_RETRY, 10000}, {10929, ERR_CLASS_RETRY, 10000},
+        {4221, ERR_CLASS_RETRY, 5000},   {1205, ERR_CLASS_RETRY, 0},
+        {1222, ERR_CLASS_RETRY, 0},      {3961, ERR_CLASS_RETRY, 0},
+        {976, ERR_CLASS_RETRY, 0},       {978, ERR_CLASS_RETRY, 0},
+        {979, ERR_CLASS_RETRY, 0},       {983, ERR_CLASS_RETRY, 0},
+        {35250, ERR_CLASS_RETRY, 0},     {596, ERR_CLASS_RETRY, 0},
+        {64, ERR_CLASS_RETRY, 0},        {121, ERR_CLASS_RETRY, 0},
+        {233, ERR_CLASS_RETRY, 0},       {10053, ERR_CLASS_RETRY, 0},
+        {10054, ERR_CLASS_RETRY, 0},     {208, ERR_CLASS_RETRY, 0},
+        {313, ERR_CLASS_RETRY, 0},       {4060, ERR_CLASS_OPERATOR, 0},
+        {18456, ERR_CLASS_OPERATOR, 0},  {18470, ERR_CLASS_OPERATOR, 0},
+        {18487, ERR_CLASS_OPERATOR, 0},  {18488, ERR_CLASS_OPERATOR, 0},
+        {40615, ERR_CLASS_OPERATOR, 0},  {40914, ERR_CLASS_OPERATOR, 0},
+        {229, ERR_CLASS_OPERATOR, 0},    {22981, ERR_CLASS_OPERATOR, 0},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct db_error d = {.server = 0};
+        struct err e = ERR_INIT;
+
+        db_error_server(&d, cases[i].number, 16, "in trouble");
+        ck_assert_int_eq(db_error_report(&d, "log in", &e), -1);
+        ck_assert_msg(err_class(e.code) == cases[i].class, "%d: %s", cases[i].number, e.text);
+        ck_assert_int_eq(e.sys, cases[i].number);
+        ck_assert_msg(e.hint[0] != '\0', "%d has no hint", cases[i].number);
+        ck_assert_uint_eq(db_error_pause_ms(cases[i].number), cases[i].pause_ms);
+    }
 }
 END_TEST
 
@@ -565,6 +607,7 @@ main(void)
     tcase_add_test(tc, every_recorded_value);
     tcase_add_test(tc, error_after_rows_is_seen);
     tcase_add_test(tc, bad_login_says_so);
+    tcase_add_test(tc, numbers_have_their_class);
     tcase_add_test(tc, nobody_listens);
     tcase_add_test(tc, unknown_host);
     tcase_add_test(tc, values_the_configuration_cannot_hold);
