@@ -145,5 +145,7 @@ gap_any_left(struct capture *c, struct err *e)
     if (last == NULL)
         return 0;
     err_set(e, ERR_GAP, "no table of the task is left: %.900s", text);
+    if (c->task->migration_type == MIGRATION_CDC)
+        return err_hint(e, "begin anew at the newest change: weirctl reload TASK");
     return err_hint(e, RELOAD, last->schema, last->name);
 }

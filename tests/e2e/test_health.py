@@ -465,3 +465,35 @@ def test_a_readable_secondary(mssqld):
             assert "3906" in wait_alarm(p, "heartbeat-failed")["text"]
             assert set(alarms(p)) == {"heartbeat-failed"}
             assert p.capture.running and p.capture.stop() == 0
+
+
+@pytest.mark.parametrize("tables", ["one of two", "the only one"])
+def test_loaded_anew_after_a_gap(mssqld, tables):
+    """By command, while the other table goes on, or when none was left and the task is down."""
+    two_tables(mssqld)
+    chosen = ("dbo.%",) if tables == "one of two" else ("dbo.a",)
+    with Pipeline(mssqld, None, database="shop", tables=chosen, weir=HEALTH) as p, \
+            source.connect(mssqld, "shop") as c:
+        p.capture.start()
+        started(p)
+        source.execute(c, "INSERT INTO dbo.a VALUES (1, N'given')")
+        wait_for(p, 1)
+        source.execute(c, f"EXEC mssqld.before_next @match = N'lsn_time_mapping AS m WHERE m.start_lsn >', @sql = N'"
+                          f"INSERT INTO dbo.a VALUES (2, N''lost''); INSERT INTO dbo.a VALUES (3, N''kept''); {CLEANUP}'")
+        if tables == "one of two":
+            wait_alarm(p, "table-suspended")
+            assert p.weirctl("reload", p.task_file, "--table", "dbo.a").returncode == 0
+        else:
+            assert p.capture.wait() == 78
+            assert "no table of the task is left: dbo.a: changes from LSN" in p.capture.log_text()
+            p.capture.start()
+            assert p.capture.wait() == 78
+            assert p.weirctl("reload", p.task_file, "--table", "dbo.a").returncode == 0
+            p.capture.start()
+        loads = wait_for(p, 3, operations=("load",))
+        assert sorted(ids(loads)) == [1, 2, 3]
+        wait_over(p, "table-suspended")
+        source.execute(c, "INSERT INTO dbo.a VALUES (4, N'x')")
+        wait_until(lambda: 4 in ids([x for x in dump(p) if x.operation == "insert"]), 20, "the next change")
+        assert json.loads((p.state / "capture.json").read_text())["tables"][0].get("lost") is None
+        assert p.capture.stop() == 0
