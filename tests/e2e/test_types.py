@@ -271,3 +271,26 @@ def test_special_columns(mssqld, kinesisd):
         assert "change data capture is not enabled" in refused and "sp_cdc_enable_table" in refused
         check = p.weirctl("check", p.task_file)
         assert "dbo.computed: not captured: twice (computed)" in check.stdout, check.stdout
+
+
+def test_the_code_page_of_the_database(mssqld, kinesisd):
+    """Columns without a COLLATE of their own; `weirctl check` warns of those that differ."""
+    text = "\u65e5\u672c\u8a9e\uff71\u2460"
+    statements(mssqld, "CREATE DATABASE shop COLLATE Japanese_CI_AS", database="master")
+    statements(mssqld, "EXEC sys.sp_cdc_enable_db",
+               "CREATE TABLE dbo.t (k varchar(20) NOT NULL PRIMARY KEY, c char(12) NULL, big text NULL)",
+               enable("t"), f"INSERT INTO dbo.t VALUES (N'{text}', N'{text}', N'{text}')",
+               "CREATE TABLE dbo.other (id int NOT NULL PRIMARY KEY, "
+               "v varchar(20) COLLATE Cyrillic_General_CI_AS NULL)", enable("other"))
+    with Pipeline(mssqld, kinesisd, database="shop", tables=("dbo.%",)) as p:
+        reader = StreamReader(kinesisd.client(), "invoices")
+        p.start()
+        reader.wait(lambda rs: any(r.is_load for r in rs), 30, "the load")
+        statements(mssqld, f"UPDATE dbo.t SET c = N'\uff71' WHERE k = N'{text}'")
+        reader.wait(lambda rs: any(r.operation == "update" for r in rs), 30, "the update")
+        loaded, updated = [r for r in reader.records if r.is_data]
+        assert loaded.data == {"k": text, "c": text, "big": text} and loaded.key == text
+        assert (updated.data["k"], updated.data["c"]) == (text, "\uff71")
+        check = p.weirctl("check", p.task_file).stdout
+        assert "dbo.other, column v: its collation Cyrillic_General_CI_AS is not the database's" in check
+        assert "dbo.t, column" not in check

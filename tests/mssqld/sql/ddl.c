@@ -158,11 +158,14 @@ int
 ddl_column_sql(struct session *s, struct stmt *x, int first_id, int i, struct sbuf *sql)
 {
     struct column_def *c = &x->defs[i];
+    const char *collation = c->collation;
 
     if (ddl_alias(s, c, first_id + i) != 0)
         return -1;
-    if (c->collation != NULL && !collation_bytes(c->collation, c->type.collation))
-        return sqlerr_set(&s->error, 448, 16, 3, "Invalid collation '%s'.", c->collation);
+    if (collation == NULL && type_is_text(c->type.base))
+        collation = ddl_collation(s, s->current);
+    if (collation != NULL && !collation_bytes(collation, c->type.collation))
+        return sqlerr_set(&s->error, 448, 16, 3, "Invalid collation '%s'.", collation);
     if (c->type.base == SQL_ROWVERSION && !c->null_given)
         c->type.nullable = false;
     if (c->identity)
@@ -514,6 +517,18 @@ outside_transaction(struct session *s, const char *what)
 }
 
 static int
+create_database(struct session *s, const struct stmt *x)
+{
+    uint8_t bytes[5];
+
+    if (x->text != NULL && !collation_bytes(x->text, bytes))
+        return sqlerr_set(&s->error, 448, 16, 3, "Invalid collation '%s'.", x->text);
+    if (outside_transaction(s, "CREATE DATABASE") != 0 || engine_create_database(s, x->word) != 0)
+        return -1;
+    return x->text != NULL ? ddl_set_collation(s, x->word, x->text) : 0;
+}
+
+static int
 ddl_one(struct run *r, struct stmt *x)
 {
     struct session *s = r->s;
@@ -524,8 +539,7 @@ ddl_one(struct run *r, struct stmt *x)
         if (!s->sysadmin)
             return sqlerr_set(&s->error, 262, 14, 1,
                               "CREATE DATABASE permission denied in database 'master'.");
-        return outside_transaction(s, "CREATE DATABASE") != 0 ? -1
-                                                              : engine_create_database(s, x->word);
+        return create_database(s, x);
     case STMT_DROP_DATABASE:
         for (int i = 0; i < x->n_names && rc == 0; i++)
             if (!x->if_exists || engine_database(s->engine, x->names[i].object) != NULL)

@@ -19,6 +19,10 @@ int ddl_new_key(struct session *s, struct database *d, int64_t object_id, const 
 int ddl_column_sql(struct session *s, struct stmt *x, int first_id, int i, struct sbuf *sql);
 
 /* ddl_type.c */
+
+/* CREATE DATABASE ... COLLATE; and what columns without a COLLATE get, NULL = the server's. */
+int ddl_set_collation(struct session *s, const char *database, const char *collation);
+const char *ddl_collation(struct session *s, const struct database *d);
 int ddl_create_type(struct session *s, struct stmt *x);
 int ddl_drop_type(struct session *s, const struct name *name, bool if_exists);
 /* The type a column's alias stands for; error 2715. */

@@ -1,6 +1,29 @@
-/* Alias types: CREATE TYPE name FROM a system type. */
+/* Alias types (CREATE TYPE name FROM a system type), and the collation of a database. */
 #include "tests/mssqld/sql/ddl_parts.h"
 #include "tests/mssqld/sql/parse.h"
+
+int
+ddl_set_collation(struct session *s, const char *database, const char *collation)
+{
+    const struct database *d = engine_database(s->engine, database);
+
+    return session_sqlf(s, "INSERT INTO d%d.sys_meta VALUES ('collation', '%s')", d->id, collation);
+}
+
+const char *
+ddl_collation(struct session *s, const struct database *d)
+{
+    sqlite3_stmt *q = session_prepare(
+        s, arena_printf(&s->exec_arena, "SELECT v FROM d%d.sys_meta WHERE k = 'collation'", d->id));
+    const char *name = NULL;
+
+    if (q == NULL)
+        return NULL;
+    if (sqlite3_step(q) == SQLITE_ROW)
+        name = arena_strdup(&s->exec_arena, (const char *)sqlite3_column_text(q, 0));
+    (void)sqlite3_finalize(q);
+    return name;
+}
 
 static const char *
 schema_of(const struct name *name)

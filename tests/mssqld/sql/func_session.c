@@ -3,6 +3,7 @@
 
 #include "tests/mssqld/sql/catalog.h"
 #include "tests/mssqld/sql/collation.h"
+#include "tests/mssqld/sql/ddl_parts.h"
 #include "tests/mssqld/sql/flavour.h"
 #include "tests/mssqld/sql/func.h"
 #include "tests/mssqld/sql/recovery.h"
@@ -69,6 +70,14 @@ META(fn_serverproperty)
         }
 }
 
+static const char *
+collation_of(struct session *s, const struct database *d)
+{
+    const char *name = ddl_collation(s, d);
+
+    return name != NULL ? name : COLLATION_DEFAULT;
+}
+
 META(fn_databasepropertyex)
 {
     struct database *d = engine_database(func_session(c)->engine, func_arg(v[0]));
@@ -81,7 +90,7 @@ META(fn_databasepropertyex)
     if (strcasecmp(p, "Updateability") == 0)
         variant_text(c, atomic_load(&d->read_only) ? "READ_ONLY" : "READ_WRITE");
     else if (strcasecmp(p, "Collation") == 0)
-        variant_text(c, COLLATION_DEFAULT);
+        variant_text(c, collation_of(func_session(c), d));
     else if (strcasecmp(p, "Status") == 0)
         variant_text(c, atomic_load(&d->state) == STATE_OFFLINE      ? "OFFLINE"
                         : atomic_load(&d->state) == STATE_RESTORING  ? "RESTORING"

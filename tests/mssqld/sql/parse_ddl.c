@@ -471,7 +471,9 @@ parse_create(struct parser *p)
         s = new_stmt(p, STMT_CREATE_DATABASE);
         if ((s->word = parse_identifier(p)) == NULL)
             return NULL;
-        return accept_word(p, "COLLATE") && parse_identifier(p) == NULL ? NULL : s;
+        if (accept_word(p, "COLLATE") && (s->text = parse_identifier(p)) == NULL)
+            return NULL;
+        return s;
     }
     if (accept_word(p, "SCHEMA")) {
         s = new_stmt(p, STMT_CREATE_SCHEMA);

@@ -16,7 +16,8 @@ static const struct sysview VIEWS[] = {
      "u!,is_broker_enabled b!,is_published b!,replica_id u,group_database_id u,log_reuse_wait_desc "
      "n,is_encrypted b,is_accelerated_database_recovery_on b,delayed_durability "
      "i,delayed_durability_desc n",
-     "SELECT name, id, NULL, x'01', created, 160, 'SQL_Latin1_General_CP1_CI_AS', 0, 'MULTI_USER', "
+     "SELECT name, id, NULL, x'01', created, 160, coalesce(CASE id WHEN %ID% THEN (SELECT v FROM "
+     "D.sys_meta WHERE k = 'collation') END, 'SQL_Latin1_General_CP1_CI_AS'), 0, 'MULTI_USER', "
      "read_only, CASE WHEN state < 20 THEN state ELSE 0 END, CASE state WHEN 1 THEN 'RESTORING' "
      "WHEN 2 THEN 'RECOVERING' WHEN 4 THEN 'SUSPECT' WHEN 6 THEN 'OFFLINE' ELSE 'ONLINE' END, "
      "snapshot, CASE snapshot WHEN 1 THEN 'ON' ELSE 'OFF' END, rcsi, 1, 'FULL', cdc, broker, 1, 0, "
