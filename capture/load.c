@@ -525,12 +525,29 @@ run(struct load *l, struct err *e)
     return state_write(c->task, &c->state, e);
 }
 
+/* What statistics made anew do not know. */
+static void
+show_states(struct capture *c)
+{
+    for (size_t i = 0; i < c->state.n_tables; i++) {
+        const struct state_table *st = &c->state.tables[i];
+        struct member *m = load_member(c, st);
+
+        if (m == NULL || m->stats == NULL || st->suspended != NULL || m->source->refused != NULL)
+            continue;
+        stats_table_state(m->stats, st->is_planned ? TABLE_COMPLETED
+                                    : st->is_begun ? TABLE_FULL_LOAD
+                                                   : TABLE_BEFORE_LOAD);
+    }
+}
+
 int
 load_run(struct capture *c, struct err *e)
 {
     struct load *l;
     int rc = 0;
 
+    show_states(c);
     if (chunk_replay(c, e) != 0)
         return -1;
     if (c->state.is_loaded)

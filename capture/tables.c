@@ -370,7 +370,8 @@ void
 tables_loaded(struct member *m)
 {
     stats_table_state(m->stats, TABLE_COMPLETED);
-    stats_table_set(m->stats, TSTAT_FULL_LOAD_ENDED, (uint64_t)clock_real_ns());
+    if (stats_table_get(m->stats, TSTAT_FULL_LOAD_BEGAN) != 0)
+        stats_table_set(m->stats, TSTAT_FULL_LOAD_ENDED, (uint64_t)clock_real_ns());
 }
 
 /* Takes its place in the list; *position moves behind those that are there. */

@@ -124,7 +124,7 @@ show(const struct snapshot *now, const struct snapshot *before, bool is_redrawn)
 {
     struct status_look look = {.has_colour = wants_colour()};
     size_t rows = is_redrawn ? screen_rows() : 0;
-    size_t fixed = 20 + now->n_stages + now->n_rings + 5 * snapshot_alarms(now);
+    size_t fixed = 22 + now->n_stages + now->n_rings + 5 * snapshot_alarms(now);
     char *text = NULL;
     size_t size = 0;
     FILE *out;

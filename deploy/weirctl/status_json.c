@@ -1,5 +1,6 @@
 #include "common/clock.h"
 #include "common/task.h"
+#include "deploy/weirctl/progress.h"
 #include "deploy/weirctl/status.h"
 #include "deploy/weirctl/tables.h"
 
@@ -164,6 +165,29 @@ gauge_or_null(const struct snapshot *s, enum stat_id id)
     return seconds(n[STAT_RETENTION_NS] != 0 ? (int64_t)n[id] : -1);
 }
 
+/* The members of DMS's ReplicationTaskStats that mean something here. */
+static json_t *
+task_stats_json(const struct snapshot *s)
+{
+    struct task_progress p;
+    json_t *o = json_object();
+
+    progress_of_task(s, &p);
+    (void)json_object_set_new(o, "FullLoadProgressPercent",
+                              json_integer(p.load.percent > 0 ? (json_int_t)p.load.percent : 0));
+    (void)json_object_set_new(o, "TablesLoaded", json_integer((json_int_t)p.loaded));
+    (void)json_object_set_new(o, "TablesLoading", json_integer((json_int_t)p.loading));
+    (void)json_object_set_new(o, "TablesQueued", json_integer((json_int_t)p.queued));
+    (void)json_object_set_new(o, "TablesErrored", json_integer((json_int_t)p.errored));
+    (void)json_object_set_new(o, "FullLoadStartDate", time_or_null(p.load.began_real_ns));
+    (void)json_object_set_new(o, "FullLoadFinishDate", time_or_null(p.load.ended_real_ns));
+    (void)json_object_set_new(o, "FullLoadRowsPerSecond",
+                              p.load.rows_per_second >= 0 ? json_real(p.load.rows_per_second)
+                                                          : json_null());
+    (void)json_object_set_new(o, "FullLoadSecondsLeft", seconds(p.load.left_ns));
+    return o;
+}
+
 json_t *
 status_json(const struct snapshot *s)
 {
@@ -189,6 +213,7 @@ status_json(const struct snapshot *s)
     (void)json_object_set_new(o, "drained", json_boolean(s->is_drained));
     (void)json_object_set_new(o, "source_keeps_seconds", gauge_or_null(s, STAT_RETENTION_NS));
     (void)json_object_set_new(o, "seconds_until_loss", gauge_or_null(s, STAT_HEADROOM_NS));
+    (void)json_object_set_new(o, "ReplicationTaskStats", task_stats_json(s));
     (void)json_object_set_new(o, "alarms", alarms_json(s));
     (void)json_object_set_new(o, "stages", stages);
     (void)json_object_set_new(o, "rings", rings);

@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "common/err.h"
 #include "common/task.h"
+#include "deploy/weirctl/progress.h"
 #include "deploy/weirctl/text.h"
 
 #include <math.h>
@@ -109,6 +110,21 @@ print_retention(const struct screen *s)
     (void)fprintf(s->out, "the source keeps changes %s; what is not acknowledged is lost in %s\n",
                   text_duration((int64_t)n[STAT_RETENTION_NS], keeps, sizeof(keeps)),
                   text_duration((int64_t)n[STAT_HEADROOM_NS], left, sizeof(left)));
+}
+
+/* While something is loaded or waits for it. */
+static void
+print_load(const struct screen *s)
+{
+    struct task_progress p;
+    char text[PROGRESS_TEXT];
+
+    progress_of_task(s->now, &p);
+    if (!p.load.is_loading || s->now->task->migration_type == MIGRATION_CDC)
+        return;
+    (void)fprintf(s->out, "full load %s\n", progress_text(&p.load, text));
+    (void)fprintf(s->out, "tables loaded %zu, loading %zu, queued %zu, errored %zu\n", p.loaded,
+                  p.loading, p.queued, p.errored);
 }
 
 /* ---- stages ---- */
@@ -445,6 +461,7 @@ status_print(FILE *out, const struct snapshot *now, const struct snapshot *befor
     if (before != NULL && now->mono_ns > before->mono_ns)
         s.seconds = (double)(now->mono_ns - before->mono_ns) / (double)NS_PER_S;
     print_head(&s);
+    print_load(&s);
     print_retention(&s);
     (void)fputc('\n', out);
     status_print_alarms(out, now, look->has_colour);

@@ -9,6 +9,7 @@
 #include "common/clock.h"
 #include "common/err.h"
 #include "common/task.h"
+#include "deploy/weirctl/progress.h"
 #include "deploy/weirctl/text.h"
 #include "deploy/weirctl/weirctl.h"
 
@@ -83,11 +84,32 @@ set_count(json_t *object, const char *name, uint64_t value)
 }
 
 static json_t *
+number_or_null(double value)
+{
+    return value >= 0 ? json_real(value) : json_null();
+}
+
+static void
+add_progress(const struct progress *p, json_t *o)
+{
+    (void)json_object_set_new(o, "FullLoadEstimate",
+                              p->whole != 0 ? json_integer((json_int_t)p->whole) : json_null());
+    (void)json_object_set_new(o, "FullLoadPercent", number_or_null(p->percent));
+    (void)json_object_set_new(o, "FullLoadRowsPerSecond", number_or_null(p->rows_per_second));
+    (void)json_object_set_new(
+        o, "FullLoadSecondsLeft",
+        number_or_null(p->left_ns >= 0 ? (double)p->left_ns / (double)NS_PER_S : -1));
+}
+
+static json_t *
 table_extension(const struct snapshot *s, const struct table_row *t)
 {
     const struct stats_error_view *error = newest_error(s, t);
+    struct progress progress;
     json_t *o = json_object();
 
+    progress_of_table(s, t, &progress);
+    add_progress(&progress, o);
     set_count(o, "AppliedFullLoadRows", t->applied[TSTAT_FULL_LOAD_ROWS]);
     set_count(o, "Repeated", t->applied[TSTAT_REPEATED]);
     set_count(o, "Bytes", t->applied[TSTAT_BYTES]);
@@ -125,6 +147,12 @@ table_json(const struct snapshot *s, const struct table_row *t)
     (void)json_object_set_new(o, "TableName", json_string(table));
     (void)json_object_set_new(o, "TableState", json_string(stats_table_state_name(t->state)));
     set_count(o, "FullLoadRows", t->captured[TSTAT_FULL_LOAD_ROWS]);
+    (void)json_object_set_new(o, "FullLoadStartTime",
+                              time_or_null((int64_t)t->captured[TSTAT_FULL_LOAD_BEGAN]));
+    (void)json_object_set_new(o, "FullLoadEndTime",
+                              time_or_null((int64_t)t->captured[TSTAT_FULL_LOAD_ENDED]));
+    (void)json_object_set_new(o, "FullLoadReloaded",
+                              json_boolean(t->captured[TSTAT_FULL_LOAD_RELOADED] != 0));
     set_count(o, "FullLoadErrorRows", 0);
     set_count(o, "FullLoadCondtnlChkFailedRows", 0);
     for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
@@ -164,6 +192,17 @@ print_counts(FILE *out, const uint64_t counters[TSTAT_COUNT])
                   text_count(counters[TSTAT_DDLS], n[4], sizeof(n[4])));
 }
 
+static void
+print_progress(FILE *out, const struct snapshot *s, const struct table_row *t)
+{
+    struct progress p;
+    char text[PROGRESS_TEXT];
+
+    progress_of_table(s, t, &p);
+    if (p.is_loading)
+        (void)fprintf(out, "  load %s\n", progress_text(&p, text));
+}
+
 void
 tables_print(FILE *out, const struct snapshot *s)
 {
@@ -184,6 +223,7 @@ tables_print(FILE *out, const struct snapshot *s)
                        t->lag_ns >= 0 ? text_duration(t->lag_ns, lag, sizeof(lag)) : "unknown");
         (void)fprintf(out, "%-18s %-15s", "  acknowledged", lag_text);
         print_counts(out, t->applied);
+        print_progress(out, s, t);
         (void)fprintf(out, "  at %s\n", position_or_dash(&t->acked, position));
         if (newest_error(s, t) != NULL)
             (void)fprintf(out, "  error: %s\n",

@@ -7,6 +7,7 @@
 #include "common/file.h"
 #include "common/stats_internal.h"
 #include "common/task.h"
+#include "deploy/weirctl/progress.h"
 #include "deploy/weirctl/status.h"
 #include "deploy/weirctl/tables.h"
 #include "deploy/weirctl/weirctl.h"
@@ -358,6 +359,67 @@ START_TEST(test_busiest_tables_first)
 }
 END_TEST
 
+static void
+set_load(struct table_row *t, enum table_state state, uint64_t rows, uint64_t whole, int seconds)
+{
+    t->state = state;
+    t->captured[TSTAT_FULL_LOAD_ROWS] = rows;
+    t->captured[TSTAT_FULL_LOAD_ESTIMATE] = whole;
+    t->captured[TSTAT_FULL_LOAD_BEGAN] =
+        seconds > 0 ? (uint64_t)(NOON - (int64_t)seconds * NS_PER_S) : 0;
+}
+
+/* Percent, rate and time left, of a table and of the task, in DMS's names. */
+START_TEST(test_progress)
+{
+    struct snapshot s;
+    struct task_progress all;
+    struct progress one;
+    char text[PROGRESS_TEXT];
+    json_t *o;
+    json_t *t;
+
+    make_snapshot(&s, 0);
+    set_load(&tables[0][0], TABLE_FULL_LOAD, 30000, 120000, 10);
+    set_load(&tables[0][1], TABLE_RELOAD, 10000, 40000, 20);
+    progress_of_table(&s, &tables[0][0], &one);
+    ck_assert_double_eq_tol(one.percent, 25, 1e-9);
+    ck_assert_double_eq_tol(one.rows_per_second, 3000, 1e-6);
+    ck_assert_int_eq(one.left_ns, 30 * NS_PER_S);
+    ck_assert_str_eq(progress_text(&one, text),
+                     "25.0 % of 120 000 rows, 3.0k rows/s, about 30s left");
+    progress_of_task(&s, &all);
+    ck_assert_uint_eq(all.loading, 2);
+    ck_assert_double_eq_tol(all.load.percent, 25, 1e-9);
+    ck_assert_int_eq(all.load.left_ns, 60 * NS_PER_S);
+    /* More rows than were expected are not the end. */
+    set_load(&tables[0][0], TABLE_FULL_LOAD, 130000, 120000, 10);
+    progress_of_table(&s, &tables[0][0], &one);
+    ck_assert_double_lt(one.percent, 100);
+    ck_assert_int_eq(one.left_ns, 0);
+    /* A table whose size is not known yet: by tables. */
+    set_load(&tables[0][0], TABLE_BEFORE_LOAD, 0, 0, 0);
+    progress_of_task(&s, &all);
+    ck_assert_uint_eq(all.queued, 1);
+    ck_assert_double_eq_tol(all.load.percent, 12.5, 1e-9);
+    ck_assert_int_eq(all.load.left_ns, -1);
+    set_load(&tables[0][1], TABLE_COMPLETED, 40000, 40000, 20);
+    tables[0][1].captured[TSTAT_FULL_LOAD_ENDED] = (uint64_t)(NOON - 10 * NS_PER_S);
+    o = status_json(&s);
+    t = json_object_get(o, "ReplicationTaskStats");
+    ck_assert_int_eq(json_integer_value(json_object_get(t, "FullLoadProgressPercent")), 50);
+    ck_assert_int_eq(json_integer_value(json_object_get(t, "TablesLoaded")), 1);
+    ck_assert_int_eq(json_integer_value(json_object_get(t, "TablesQueued")), 1);
+    ck_assert(json_is_null(json_object_get(t, "FullLoadFinishDate")));
+    t = json_array_get(json_object_get(o, "tables"), 1);
+    ck_assert(json_is_string(json_object_get(t, "FullLoadEndTime")));
+    t = json_object_get(t, "Weir");
+    ck_assert_double_eq_tol(json_real_value(json_object_get(t, "FullLoadRowsPerSecond")), 4000,
+                            1e-6);
+    json_decref(o);
+}
+END_TEST
+
 START_TEST(test_tables_text)
 {
     struct snapshot s;
@@ -633,6 +695,7 @@ main(void)
     tcase_add_test(made, test_exit_status);
     tcase_add_test(made, test_alarms);
     tcase_add_test(made, test_busiest_tables_first);
+    tcase_add_test(made, test_progress);
     tcase_add_test(made, test_tables_text);
     tcase_add_test(made, test_tables_json);
     tcase_add_test(made, test_status_json);
