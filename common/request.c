@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define DIRECTORY "requests"
@@ -164,6 +165,21 @@ write_file(const struct task *t, const struct request *r, const char *suffix, co
     return rc;
 }
 
+/* What root asks for must be readable, and its folder writable, by the user that capture runs as:
+   the owner of the state directory. */
+static int
+give_to_owner(const struct task *t, const char *path, struct err *e)
+{
+    struct stat st;
+
+    if (geteuid() != 0)
+        return 0;
+    if (stat(t->weir.state_directory, &st) != 0 || chown(path, st.st_uid, st.st_gid) != 0)
+        return err_sys(e, ERR_IO, errno, "give %s to the owner of %s", path,
+                       t->weir.state_directory);
+    return 0;
+}
+
 int
 request_submit(const struct task *t, struct request *r, struct err *e)
 {
@@ -173,9 +189,10 @@ request_submit(const struct task *t, struct request *r, struct err *e)
     (void)clock_iso(clock_real_ns(), iso);
     iso[13] = iso[16] = '-'; /* file names without colons */
     (void)snprintf(r->id, sizeof(r->id), "%s-%ld", iso, (long)getpid());
-    if (file_make_directory(topology_state_file(t, DIRECTORY, path), 0750, e) != 0)
+    if (file_make_directory(topology_state_file(t, DIRECTORY, path), 0750, e) != 0 ||
+        give_to_owner(t, path, e) != 0 || write_file(t, r, WAITING, NULL, e) != 0)
         return -1;
-    return write_file(t, r, WAITING, NULL, e);
+    return give_to_owner(t, file_path(t, r->id, WAITING, path), e);
 }
 
 /* ---- reading ---- */
@@ -259,7 +276,9 @@ read_request(const struct task *t, const char *id, struct request *out, struct e
     size_t size;
 
     if (file_read(file_path(t, id, WAITING, path), FILE_MAX, &text, &size, e) != 0) {
-        if (e->code == ERR_NOT_FOUND)
+        if (e->code == ERR_ACCESS)
+            log_warn("request-unreadable", "file=%s text=\"give it to the user of capture\"", path);
+        if (e->code == ERR_NOT_FOUND || e->code == ERR_ACCESS)
             return 0;
         return e->code == ERR_LAYOUT ? put_aside(t, id, "it is too large", e) : -1;
     }
@@ -327,6 +346,16 @@ request_next(const struct task *t, const char *after, struct request *out, struc
 
 /* ---- ending ---- */
 
+static int
+cannot(const char *step, const char *path, struct err *e)
+{
+    bool is_right = errno == EACCES || errno == EPERM || errno == EROFS;
+
+    err_sys(e, is_right ? ERR_ACCESS : ERR_IO, errno, "%s %s", step, path);
+    return err_hint(e, "the request is carried out; let capture's user write in that folder, or "
+                       "remove the file");
+}
+
 static void
 prune(const struct task *t, const char *suffix)
 {
@@ -363,7 +392,7 @@ request_done(const struct task *t, const struct request *r, struct err *e)
     CRASH_POINT("request.before-done");
     if (rename(file_path(t, r->id, WAITING, from), file_path(t, r->id, DONE, to)) != 0 &&
         errno != ENOENT)
-        return err_sys(e, ERR_IO, errno, "rename %s", from);
+        return cannot("rename", from, e);
     CRASH_POINT("request.done");
     prune(t, DONE);
     return sync_directory(t, e);
@@ -378,7 +407,7 @@ request_refuse(const struct task *t, const struct request *r, const char *why, s
         return -1;
     CRASH_POINT("request.refused");
     if (unlink(file_path(t, r->id, WAITING, path)) != 0 && errno != ENOENT)
-        return err_sys(e, ERR_IO, errno, "remove %s", path);
+        return cannot("remove", path, e);
     prune(t, REFUSED);
     return sync_directory(t, e);
 }

@@ -718,6 +718,20 @@ START_TEST(reload_of_the_task)
 }
 END_TEST
 
+/* A load that is over stays over, until it is asked for anew. */
+START_TEST(reload_of_a_full_load)
+{
+    task.migration_type = MIGRATION_FULL_LOAD;
+    must_run();
+    ask(REQUEST_RELOAD, "");
+    must_run();
+    generation = 2;
+    look();
+    ck_assert_uint_eq(count(EVENT_LOAD, -1, true), FAKE_ROWS);
+    ck_assert_uint_eq(count(EVENT_INSERT, -1, true), 0);
+}
+END_TEST
+
 /* A restored database may have lower positions: nothing of the old ones stays in the way. */
 START_TEST(reload_of_a_restored_database)
 {
@@ -1403,6 +1417,7 @@ main(void)
     tcase_add_loop_test(tc, stop_survives_deaths, 0, sizeof(ends) / sizeof(ends[0]));
 #endif
     tcase_add_test(tc, reload_of_the_task);
+    tcase_add_test(tc, reload_of_a_full_load);
     tcase_add_test(tc, reload_of_a_restored_database);
     tcase_add_loop_test(tc, reload_mends_what_is_lost, 0, 3);
     tcase_add_test(tc, start_anew_at_a_place);

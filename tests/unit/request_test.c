@@ -208,6 +208,34 @@ START_TEST(damaged_ones_are_put_aside)
 }
 END_TEST
 
+/* Root asks, capture runs as somebody else: what it cannot read it leaves, and looks again. */
+START_TEST(owner_is_that_of_the_state)
+{
+    char id[REQUEST_ID_SIZE];
+    char path[256];
+    struct stat st;
+    struct request r;
+
+    if (geteuid() != 0)
+        return;
+    ck_assert_int_eq(chown(directory, 65534, 65534), 0);
+    submit(REQUEST_RESUME, NULL, id);
+    (void)snprintf(path, sizeof(path), "%s/requests/%s.json", directory, id);
+    ck_assert_int_eq(stat(path, &st), 0);
+    ck_assert_uint_eq(st.st_uid, 65534);
+    ck_assert_int_eq(chown(path, 0, 0), 0);
+    ck_assert_int_eq(chmod(path, 0600), 0);
+    ck_assert_int_eq(seteuid(65534), 0);
+    ck_assert(!next("", &r));
+    ck_assert_int_eq(seteuid(0), 0);
+    ck_assert_int_eq(chown(path, 65534, 65534), 0);
+    ck_assert_int_eq(seteuid(65534), 0);
+    ck_assert(next("", &r));
+    request_free(&r);
+    ck_assert_int_eq(seteuid(0), 0);
+}
+END_TEST
+
 START_TEST(finished_ones_are_few)
 {
     char id[REQUEST_ID_SIZE];
@@ -282,6 +310,7 @@ main(void)
     tcase_add_test(t, later_ones_behind_one_that_waits);
     tcase_add_loop_test(t, table_names, 0, sizeof(tables) / sizeof(tables[0]));
     tcase_add_loop_test(t, damaged_ones_are_put_aside, 0, sizeof(bad) / sizeof(bad[0]));
+    tcase_add_test(t, owner_is_that_of_the_state);
     tcase_add_test(t, finished_ones_are_few);
 #ifdef WEIR_FAULTS
     tcase_add_loop_test(t, deaths_in_between, 0, sizeof(deaths) / sizeof(deaths[0]));
