@@ -194,6 +194,31 @@ def test_table_enabled_later_and_cleaned_table(mssqld):
             assert [c.operation for c in dump(p)].count("create-table") == 2
 
 
+def test_start_inside_a_transaction_and_across_instances(mssqld):
+    """Behind the second of four rows; and before a table's second instance took over from its first."""
+    make_database(mssqld, [TABLE.format("a")], ["a"])
+    with source.connect(mssqld, "shop") as c:
+        put(c, "a", 1)
+        source.execute(c, "INSERT INTO dbo.a (id, v) VALUES (2, N'x'), (3, N'x'), (4, N'x'), (5, N'x')")
+        put(c, "a", 6)
+        records = sorted(source.change_positions(c, "dbo_a"))
+        source.execute(c, "ALTER TABLE dbo.a ADD w int NULL")
+        source.execute(c, "EXEC sys.sp_cdc_enable_table @source_schema = N'dbo', @source_name = N'a', "
+                          "@capture_instance = N'dbo_a_2', @role_name = NULL")
+        source.execute(c, "INSERT INTO dbo.a (id, v, w) VALUES (7, N'x', 7)")
+    for start, wanted in [(records[2], [4, 5, 6, 7]), ("earliest", [1, 2, 3, 4, 5, 6, 7])]:
+        with cdc(mssqld, start) as p:
+            p.capture.start()
+            wait_until(lambda: len(ids(p)) >= len(wanted), 20, "the changes")
+            assert ids(p) == wanted
+            assert [len(c.after) for c in dump(p) if c.operation == "insert"] == [2] * (len(wanted) - 1) + [3]
+            assert p.capture.stop() == 0
+            p.capture.start()
+            wait_until(lambda: p.capture.log_text().count("source-connected") == 2, 20, "the second start")
+            assert p.capture.stop() == 0
+            assert ids(p) == wanted
+
+
 def test_transaction_begun_before_the_start_is_delivered(shop):
     """The log is read in the order of commits: what was open at the start counts whole."""
     with source.connect(shop, "shop") as c, source.connect(shop, "shop") as other:
