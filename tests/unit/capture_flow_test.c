@@ -661,6 +661,26 @@ START_TEST(stop_survives_deaths)
     check_all(false);
 }
 END_TEST
+
+/* The last change before the stop is published, its watermark is not: the connection broke between
+   them, then the process died.  Shippers wait for a watermark behind that change. */
+START_TEST(stop_behind_what_is_published)
+{
+    char point[64];
+
+    acknowledge_all();
+    stop_at("00000000:00000000:006b");
+    fake_script.break_after = 14; /* 101 to 107, two changes each */
+    (void)snprintf(point, sizeof(point), "capture.published:%d", _i);
+    ck_assert(run_killed(point));
+    fake_script.break_after = 0;
+    must_run();
+    ck_assert(has_ended());
+    check_upto(0x6b, false);
+    for (uint32_t i = 0; i < task.weir.encoders; i++)
+        ck_assert_uint_eq(fake_lsn_of(&last_watermark[i]), 0x6b);
+}
+END_TEST
 #endif
 
 /* ---- beginning anew ---- */
@@ -1415,6 +1435,7 @@ main(void)
     tcase_add_loop_test(tc, stop_is_exact, 0, sizeof(stops) / sizeof(stops[0]));
 #ifdef WEIR_FAULTS
     tcase_add_loop_test(tc, stop_survives_deaths, 0, sizeof(ends) / sizeof(ends[0]));
+    tcase_add_loop_test(tc, stop_behind_what_is_published, 3, 8);
 #endif
     tcase_add_test(tc, reload_of_the_task);
     tcase_add_test(tc, reload_of_a_full_load);
