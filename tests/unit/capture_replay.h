@@ -20,7 +20,16 @@
 
 #define REPLAY_TEXT_MAX 8192
 
+#define REPLAY_CLIENTS_MAX 256 /* in a test */
+
+struct replay_client {
+    struct replay *server;
+    int fd;
+};
+
 struct replay {
+    struct replay_client clients[REPLAY_CLIENTS_MAX];
+    unsigned n_clients; /* so far; the accepting thread's */
     int listener;
     uint16_t port;
     pthread_t thread;
@@ -161,19 +170,13 @@ replay_serve(struct replay *r, int fd)
     (void)close(fd);
 }
 
-struct replay_client {
-    struct replay *server;
-    int fd;
-};
-
 static inline void *
 replay_client_run(void *arg)
 {
-    struct replay_client c = *(struct replay_client *)arg;
+    struct replay_client *c = arg;
 
-    free(arg);
-    replay_serve(c.server, c.fd);
-    (void)atomic_fetch_sub(&c.server->serving, 1);
+    replay_serve(c->server, c->fd);
+    (void)atomic_fetch_sub(&c->server->serving, 1);
     return NULL;
 }
 
@@ -184,10 +187,10 @@ replay_run(void *arg)
     int fd;
 
     while ((fd = accept(r->listener, NULL, NULL)) >= 0) {
-        struct replay_client *c = malloc(sizeof(*c));
+        struct replay_client *c = &r->clients[r->n_clients];
         pthread_t t;
 
-        ck_assert_ptr_nonnull(c);
+        ck_assert_uint_lt(++r->n_clients, REPLAY_CLIENTS_MAX);
         *c = (struct replay_client){.server = r, .fd = fd};
         (void)atomic_fetch_add(&r->serving, 1);
         ck_assert_int_eq(pthread_create(&t, NULL, replay_client_run, c), 0);
@@ -209,8 +212,10 @@ replay_server_message(const char *vector, const char *kind)
         const char *name = json_string_value(json_object_get(m, "message"));
 
         if (strcmp(json_string_value(json_object_get(m, "direction")), "server") == 0 &&
-            name != NULL && strncmp(name, kind, strlen(kind)) == 0)
+            name != NULL && strncmp(name, kind, strlen(kind)) == 0) {
+            free(out.data); /* the last one counts */
             out = vector_unhex(json_string_value(json_object_get(m, "hex")));
+        }
     }
     json_decref(json);
     ck_assert_ptr_nonnull(out.data);

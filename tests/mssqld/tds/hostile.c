@@ -193,6 +193,15 @@ plp_total(struct buf *b)
     put_done(b);
 }
 
+/* 8 GiB are announced, which an allocator may well give. */
+static void
+plp_large(struct buf *b)
+{
+    put_plp(b, UINT64_C(8) << 30, 16, 16);
+    buf_u32(b, 0);
+    put_done(b);
+}
+
 /* A chunk of 4 GiB, of which 16 bytes come. */
 static void
 plp_chunk(struct buf *b)
@@ -304,6 +313,7 @@ static const struct {
     {"datetime-wide", datetime_wide},
     {"plp-total", plp_total},
     {"plp-chunk", plp_chunk},
+    {"plp-large", plp_large},
     {"plp-lies", plp_lies},
     {"nbcrow-short", nbcrow_short},
     {"token-unknown", token_unknown},
