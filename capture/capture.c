@@ -450,6 +450,7 @@ prepare(struct capture *c, struct err *e)
     struct source_config config = {
         .task = c->task,
         .private_directory = c->task->weir.runtime_directory,
+        .is_task = true,
         .stop_fd = c->stage->stop_fd,
         .beat = beat,
         .beat_arg = c,

@@ -208,6 +208,8 @@ look(struct capture *c, struct err *e)
     /* Nothing is acknowledged yet: what the load is joined to must still be there. */
     if (position_is_zero(&safe))
         safe = c->state.join;
+    else if (c->engine->confirm(c->source, &safe, e) != 0)
+        return -1;
     if (c->engine->health(c->source, &safe, &h, e) != 0)
         return -1;
     c->watch.round++;

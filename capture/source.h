@@ -50,6 +50,7 @@ struct source {
 struct source_config {
     const struct task *task;
     const char *private_directory; /* exists; for files of the engine, mode 0600 */
+    bool is_task;                  /* not somebody who only looks: may change the source as set */
     int stop_fd;                   /* readable once the process shall end; -1 = never */
     void (*beat)(void *arg);       /* called about once a second inside long calls; may be NULL */
     void *beat_arg;
@@ -126,7 +127,7 @@ struct source_page {
 /* What a reader reads: of t the rows of `where` with from < key <= upto (the bounds only when
    is_ordered).  All of it stays in place until the next reader_begin(). */
 struct source_part {
-    const struct source_table *table;
+    struct source_table *table;
     const char *where;
     bool is_ordered;
     const struct source_key *from;

@@ -54,6 +54,7 @@ struct source_endpoint {
     uint32_t login_timeout_s;
     uint32_t query_timeout_s;
     bool trim_space_in_char; /* TrimSpaceInChar, DMS default true */
+    bool set_up_cdc;         /* SetUpMsCdcForTables */
 };
 
 struct target_endpoint {
@@ -120,6 +121,9 @@ enum load_handover { LOAD_AUTO, LOAD_EXACT, LOAD_REPEATS };
 
 enum target_prep { TARGET_PREP_NOTHING, TARGET_PREP_DROP_AND_CREATE, TARGET_PREP_TRUNCATE };
 
+/* Weir.ManageCaptureInstances: what weir may do to capture instances of the source. */
+enum manage_instances { MANAGE_NO, MANAGE_OWN, MANAGE_ALL };
+
 struct weir_settings {
     char *runtime_directory;   /* on tmpfs: rings and statistics */
     char *state_directory;     /* durable: catalogue, checkpoints, load progress */
@@ -128,6 +132,7 @@ struct weir_settings {
     uint64_t change_ring_size; /* bytes */
     uint64_t record_ring_size; /* bytes */
     char *log_level;
+    enum manage_instances manage_instances;
     bool merge_deferred_updates;    /* delete and insert of one row, one key: an update */
     bool reread_unavailable;        /* values the log left out come from the table */
     uint32_t poll_interval_ms;      /* longest pause between two looks at an idle log */

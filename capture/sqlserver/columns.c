@@ -201,6 +201,24 @@ choose_way(struct instance *in, bool has_command_id, struct err *e)
                        e);
 }
 
+/* A column of the source that is not captured. */
+static int
+take_missing(struct sqlserver *s, struct instance *in, struct err *e)
+{
+    char name[NAME_MAX_BYTES];
+    char **list = realloc(in->missing, (in->n_missing + 1) * sizeof(char *));
+
+    if (list == NULL)
+        return err_set(e, ERR_NOMEM, "columns that are not captured");
+    in->missing = list;
+    db_text(s->db, 0, name, sizeof(name));
+    list[in->n_missing] = strdup(name);
+    if (list[in->n_missing] == NULL)
+        return err_set(e, ERR_NOMEM, "column %s", name);
+    in->n_missing++;
+    return 0;
+}
+
 static int
 read_rows(struct sqlserver *s, struct instance *in, struct err *e)
 {
@@ -214,6 +232,11 @@ read_rows(struct sqlserver *s, struct instance *in, struct err *e)
         return -1;
     while ((rc = db_next(s->db, e)) == 1)
         has_command_id = true;
+    if (rc < 0 || db_result(s->db, e) != 1)
+        return -1;
+    while ((rc = db_next(s->db, e)) == 1)
+        if (take_missing(s, in, e) != 0)
+            return -1;
     if (rc < 0 || db_result(s->db, e) < 0)
         return -1;
     if (choose_way(in, has_command_id, e) != 0)
@@ -261,14 +284,19 @@ meta_columns(struct sqlserver *s, struct instance *in, struct err *e)
             "sys.columns "
             "AS c ON c.object_id = ");
     add_described(&s->q, in);
-    sql_add(&s->q,
-            " AND c.name = cc.column_name LEFT JOIN sys.columns AS sc ON sc.object_id "
-            "= %d AND sc.column_id = cc.column_id LEFT JOIN sys.indexes AS i ON i.object_id = %d "
-            "AND i.is_primary_key = 1 LEFT JOIN sys.index_columns AS ic ON ic.object_id = "
-            "i.object_id AND ic.index_id = i.index_id AND ic.column_id = cc.column_id WHERE "
-            "cc.object_id = %d ORDER BY cc.column_ordinal; SELECT c.column_id FROM sys.columns AS "
-            "c WHERE c.object_id = %d AND c.name = N'__$command_id'",
-            in->source_object, in->source_object, in->change_object, in->change_object);
+    sql_add(
+        &s->q,
+        " AND c.name = cc.column_name LEFT JOIN sys.columns AS sc ON sc.object_id "
+        "= %d AND sc.column_id = cc.column_id LEFT JOIN sys.indexes AS i ON i.object_id = %d "
+        "AND i.is_primary_key = 1 LEFT JOIN sys.index_columns AS ic ON ic.object_id = "
+        "i.object_id AND ic.index_id = i.index_id AND ic.column_id = cc.column_id WHERE "
+        "cc.object_id = %d ORDER BY cc.column_ordinal; SELECT c.column_id FROM sys.columns AS "
+        "c WHERE c.object_id = %d AND c.name = N'__$command_id'; SELECT sc.name FROM sys.columns "
+        "AS sc WHERE sc.object_id = %d AND sc.is_computed = 0 AND NOT EXISTS (SELECT * FROM "
+        "cdc.captured_columns AS cc WHERE cc.object_id = %d AND cc.column_id = sc.column_id) "
+        "ORDER BY sc.column_id",
+        in->source_object, in->source_object, in->change_object, in->change_object,
+        in->source_object, in->change_object);
     text = sql_text(&s->q, e);
     if (text == NULL || db_query(s->db, text, e) != 0 || read_rows(s, in, e) != 0)
         return -1;

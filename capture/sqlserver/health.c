@@ -4,6 +4,7 @@
 #include "capture/sqlserver/health.h"
 
 #include "capture/sqlserver/db.h"
+#include "capture/sqlserver/manage.h"
 #include "capture/sqlserver/poll.h"
 #include "common/clock.h"
 #include "common/err.h"
@@ -252,5 +253,6 @@ health_source(struct source *base, const struct position *safe, struct source_he
     if (health_gather(s, safe, &facts, e) != 0)
         return err_context(e, "look at the health of the source");
     health_judge(&facts, out);
+    manage_alarms(s, out);
     return 0;
 }

@@ -237,13 +237,15 @@ next_rows(const struct page *p, const struct instance *in, uint32_t rows, size_t
     return fit < rows ? (uint32_t)fit : rows;
 }
 
-/* The table was dropped or lost a column since its definition was read: it, not the task, stops. */
+/* The table was dropped or lost a column since its definition was read.  Once, that is a reason to
+   read it again; if that does not help the table stops, not the task. */
 static int
-failed(struct err *e)
+failed(struct instance *in, struct err *e)
 {
     enum { INVALID_COLUMN = 207, INVALID_OBJECT = 208 };
 
-    if (e->code == ERR_SQL && (e->sys == INVALID_COLUMN || e->sys == INVALID_OBJECT))
+    if (e->code == ERR_SQL && (e->sys == INVALID_COLUMN || e->sys == INVALID_OBJECT) &&
+        atomic_exchange(&in->is_stale, true))
         e->code = ERR_DATA;
     return -1;
 }
@@ -264,7 +266,7 @@ reader_page(struct source_reader *base, uint32_t rows, size_t bytes, struct sour
             struct err *e)
 {
     struct reader *r = (struct reader *)base;
-    const struct instance *in = (const struct instance *)r->part.table;
+    struct instance *in = (struct instance *)r->part.table;
     struct reader_page *out = (struct reader_page *)page;
     struct page *p = &out->page;
     bool is_full;
@@ -274,12 +276,12 @@ reader_page(struct source_reader *base, uint32_t rows, size_t bytes, struct sour
         r->rows = rows;
     source_key_free(&page->last);
     if ((r->part.is_ordered || !r->is_open) && send(r, in, e) != 0)
-        return failed(e);
+        return failed(in, e);
     if (page_begin(p, r->rows, in->n_columns, e) != 0)
         return -1;
     rc = fill(r, in, p, bytes, e);
     if (rc < 0)
-        return failed(e);
+        return failed(in, e);
     is_full = rc == 1;
     page->values = p->values;
     page->n_rows = p->n_rows;

@@ -1,5 +1,6 @@
 #include "capture/sqlserver/db.h"
 #include "capture/sqlserver/log.h"
+#include "capture/sqlserver/manage.h"
 #include "capture/sqlserver/schema.h"
 #include "capture/sqlserver/sqlserver.h"
 #include "common/err.h"
@@ -38,6 +39,8 @@ meta_identity(struct sqlserver *s, struct source_identity *out, struct err *e)
     if (identity_read(s, out, e) != 0)
         return -1;
     s->fold_case = strstr(s->collation, "_CI") != NULL;
+    if (!is_enabled && s->config.is_task && s->config.task->source.set_up_cdc && !s->was_connected)
+        return manage_enable_database(s, e);
     if (!is_enabled) {
         err_set(e, ERR_CDC_OFF, "change data capture is not enabled for database '%s'",
                 out->database);
@@ -72,6 +75,9 @@ meta_instance_free(struct instance **in)
     free(i->load_list);
     free(i->schema_now);
     free(i->name_now);
+    for (size_t c = 0; c < i->n_missing; c++)
+        free(i->missing[c]);
+    free(i->missing);
     meta_instance_free(&i->shape);
     log_page_free(i);
     free(i);

@@ -2,9 +2,11 @@
 
 #include "capture/sqlserver/db.h"
 #include "capture/sqlserver/gap.h"
+#include "capture/sqlserver/manage.h"
 #include "capture/sqlserver/schema.h"
 #include "common/clock.h"
 #include "common/err.h"
+#include "common/log.h"
 #include "common/request.h"
 #include "common/task.h"
 
@@ -233,6 +235,27 @@ follower_of(struct sqlserver *s, const struct instance *in)
     return NULL;
 }
 
+/* Rows written after a column was added and before the new instance came without it. */
+static void
+tell_windows(const struct sqlserver *s, const struct instance *old, const struct instance *in)
+{
+    const struct table_def *d = in->table.def;
+    char from[LSN_TEXT_SIZE];
+    char upto[LSN_TEXT_SIZE];
+
+    for (uint16_t i = 0; i < d->n_columns; i++) {
+        const struct ddl *ddl = schema_added(s, old, d->columns[i].name);
+        struct log_site site = {0};
+
+        if (ddl != NULL && lsn_compare(&ddl->lsn, &in->start) < 0)
+            log_write(LOG_WARN, &site, "column-window",
+                      "table=%s.%s column=%s from=%s upto=%s text=\"rows written in between came "
+                      "without it: weirctl reload loads the table anew\"",
+                      d->schema, d->name, d->columns[i].name, lsn_text(&ddl->lsn, from),
+                      lsn_text(&in->start, upto));
+    }
+}
+
 /* Tells the sink of an instance seen for the first time.  Its changes count from its start LSN, or
    from where we are when that lies behind us. */
 static int
@@ -252,6 +275,8 @@ announce(struct sqlserver *s, struct instance *in, const struct position *from,
     in->is_known = true;
     if (in->table.refused == NULL && in->shape != NULL && schema_settle(s, in, NULL, e) != 0)
         return -1;
+    if (old != NULL)
+        tell_windows(s, old, in);
     return sink->definition(sink->arg, &in->table, old != NULL ? &old->table : NULL,
                             &in->table.since, ddl, e);
 }
@@ -317,7 +342,7 @@ poll_window(struct sqlserver *s, const struct position *from, const struct lsn *
     if (check_history(s, lo, e) != 0 ||
         ((has_changed || s->n_leaving > 0) && schema_follow(s, from, lo, sink, e) != 0) ||
         look(s, lo, sink, e) != 0 || announce_new(s, from, lo, sink, e) != 0 ||
-        make_room(s, e) != 0 || look(s, lo, sink, e) != 0)
+        make_room(s, e) != 0 || look(s, lo, sink, e) != 0 || manage_make(s, e) != 0)
         return -1;
     if (s->window.n == asked && asked < WINDOW_MAX)
         s->window.limit = asked * 2;

@@ -71,17 +71,6 @@ count_ddl(const struct sqlserver *s, const struct instance *in)
     return n;
 }
 
-const char *
-schema_last_ddl(const struct sqlserver *s, const struct instance *in)
-{
-    const char *last = NULL;
-
-    for (size_t i = 0; i < s->n_ddl; i++)
-        if (s->ddl[i].change_object == in->change_object)
-            last = s->ddl[i].command;
-    return last;
-}
-
 static bool
 is_name_character(unsigned char c)
 {
@@ -123,6 +112,30 @@ schema_find_ddl(const struct sqlserver *s, const struct instance *in, const char
             break;
     }
     return found;
+}
+
+const char *
+schema_last_ddl(const struct sqlserver *s, const struct instance *in)
+{
+    const char *last = NULL;
+
+    for (size_t i = 0; i < s->n_ddl; i++)
+        if (s->ddl[i].change_object == in->change_object)
+            last = s->ddl[i].command;
+    return last;
+}
+
+const struct ddl *
+schema_added(const struct sqlserver *s, const struct instance *in, const char *column)
+{
+    for (size_t i = s->n_ddl; i > 0; i--) {
+        const struct ddl *d = &s->ddl[i - 1];
+
+        if (d->change_object == in->change_object && mentions(d->command, column) &&
+            mentions(d->command, "ADD"))
+            return d;
+    }
+    return NULL;
 }
 
 /* ---- definitions ---- */
@@ -320,7 +333,7 @@ read_shape(struct sqlserver *s, struct instance *in, bool *any, struct err *e)
     struct instance *shape;
 
     if (in->change_object == 0 || in->is_gone || in->is_superseded || in->table.refused != NULL ||
-        (in->shape != NULL && in->n_ddl == n_ddl))
+        (in->shape != NULL && in->n_ddl == n_ddl && !atomic_load(&in->is_stale)))
         return 0;
     *any = true;
     shape = calloc(1, sizeof(*shape));

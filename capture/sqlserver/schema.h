@@ -40,6 +40,10 @@ int schema_copy(const struct table_def *from, struct table_def **out, struct err
 const struct ddl *schema_find_ddl(const struct sqlserver *s, const struct instance *in,
                                   const char *column, bool is_drop);
 
+/* The statement that added a column the instance does not have; NULL. */
+const struct ddl *
+schema_added(const struct sqlserver *s, const struct instance *in, const char *column);
+
 /* The newest statement in the history of an instance; NULL. */
 const char *schema_last_ddl(const struct sqlserver *s, const struct instance *in);
 

@@ -3,6 +3,7 @@
 #include "capture/sqlserver/db.h"
 #include "capture/sqlserver/db_error.h"
 #include "capture/sqlserver/health.h"
+#include "capture/sqlserver/manage.h"
 #include "capture/sqlserver/schema.h"
 #include "common/err.h"
 #include "common/task.h"
@@ -155,8 +156,10 @@ static int
 engine_tables(struct source *base, struct source_table ***out, size_t *n, struct err *e)
 {
     struct sqlserver *s = (struct sqlserver *)base;
+    bool any;
 
-    if (meta_load(s, e) != 0)
+    if (meta_load(s, e) != 0 || manage_enable_tables(s, &any, e) != 0 ||
+        (any && meta_load(s, e) != 0))
         return -1;
     free(s->listing);
     s->listing = calloc(s->n_instances + 1, sizeof(struct source_table *));
@@ -197,14 +200,14 @@ engine_heartbeat(struct source *base, const char *statement, struct err *e)
     return db_run(((struct sqlserver *)base)->db, statement, e);
 }
 
+/* Change tables forget by age, on the server's own schedule; instances that were replaced can go. */
 static int
 engine_confirm(struct source *base, const struct position *position, struct err *e)
 {
-    /* Change tables forget by age, on the server's own schedule. */
-    (void)base;
-    (void)position;
-    (void)e;
-    return 0;
+    struct sqlserver *s = (struct sqlserver *)base;
+
+    lsn_complete_of(position, &s->confirmed);
+    return manage_drop(s, e);
 }
 
 const struct source_engine sqlserver_engine = {

@@ -13,6 +13,8 @@
 #include "capture/sqlserver/sql.h"
 #include "capture/sqlserver/types.h"
 
+#include <stdatomic.h>
+
 struct db;
 struct json_t;
 
@@ -73,8 +75,11 @@ struct instance {
     char *select_list;      /* the columns' expressions */
     char *load_list;        /* the same in the source table, which may lack some */
     struct instance *shape; /* what the change table holds now; owned, not superseded ones only */
-    uint32_t n_ddl;         /* statements of its history when the shape was read */
-    uint32_t n_ddl_open;    /* and when a column was seen to have changed without one (has_open) */
+    char **missing;         /* of a shape: columns of the source it does not capture */
+    size_t n_missing;
+    uint32_t n_ddl;       /* statements of its history when the shape was read */
+    atomic_bool is_stale; /* a load met a column or table that is gone: the shape is read anew */
+    uint32_t n_ddl_open;  /* and when a column was seen to have changed without one (has_open) */
     bool has_open;
     bool is_overdue;  /* such a change waits for its statement no longer */
     char *schema_now; /* the source table's name now, when it is not the definition's */
@@ -140,7 +145,10 @@ struct sqlserver {
     struct json_t *by_function; /* names of instances, as stored; NULL = not read yet */
     struct ddl *ddl;            /* by change table and LSN; owned */
     size_t n_ddl;
-    size_t n_leaving; /* instances that are read to leaves_at */
+    struct lsn confirmed;   /* acknowledged by the target up to here */
+    int64_t manage_next_ns; /* not before: the last attempt to change the source was refused */
+    char manage_error[240]; /* why; "" = it was not */
+    size_t n_leaving;       /* instances that are read to leaves_at */
     struct window window;
     struct lsn newest; /* MAX(start_lsn) of lsn_time_mapping, zero when there is none */
     struct lsn done;   /* the last window's end, with its commit time, UTC */

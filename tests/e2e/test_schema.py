@@ -9,6 +9,7 @@ import pytest
 
 import source
 from pipeline import ROOT, Pipeline, wait_until
+from stream import StreamReader
 from test_capture import Change, dump, make_database
 
 TABLE = "CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY, v nvarchar(20) NULL, old int NULL, n int NULL)"
@@ -382,6 +383,23 @@ def test_change_data_capture_off_for_the_database(mssqld):
         assert "sp_cdc_enable_db" in p.capture.log_text()
 
 
+def test_column_dropped_during_the_load(mssqld):
+    """Rows loaded before and after; the table takes part to the end."""
+    shop(mssqld)
+    with source.connect(mssqld, "shop") as c:
+        for start in range(0, 3000, 500):
+            source.execute(c, "INSERT INTO dbo.t VALUES " + ", ".join(
+                f"({i}, N'x', {i}, 1)" for i in range(start, start + 500)))
+    with task(mssqld, migration="full-load-and-cdc", weir={"LoadChunkRows": 50}) as p:
+        p.capture.start()
+        wait_until(lambda: any(c.operation == "load" for c in dump(p)), 20, "the load")
+        alter(mssqld, "ALTER TABLE dbo.t DROP COLUMN old", "INSERT INTO dbo.t (id, v, n) VALUES (5000, N'x', 2)")
+        judge(p, mssqld, "id, v, n")
+        assert sum(c.operation == "drop-column" for c in events(p)) == 1
+        assert "table-suspended" not in p.capture.log_text()
+        assert p.capture.stop() == 0
+
+
 def test_killed_around_every_change(mssqld):
     """Everything at once while capture dies again and again, in every place: each row once, in order,
     each change of the definition told once, between the right rows."""
@@ -430,4 +448,95 @@ def test_killed_around_every_change(mssqld):
         assert versions == sorted(versions)
         assert [c.version for c in changes if c.operation == "insert"] == \
             [v for v in (1, 2, 3, 3, 4, 5) for _ in range(4)]
+        assert p.capture.stop() == 0
+
+
+def instances(mssqld):
+    with source.connect(mssqld, "shop") as c:
+        return sorted(r[0] for r in source.query(c, "SELECT capture_instance FROM cdc.change_tables"))
+
+
+def test_instances_made_and_dropped(mssqld, kinesisd):
+    """ManageCaptureInstances: a column is added three times over while a writer works; every new instance is
+    weir's, those it made go once they are delivered, the operator's stays where `own` is set."""
+    shop(mssqld)
+    alter(mssqld, "CREATE ROLE readers", "CREATE TABLE dbo.w (id int NOT NULL PRIMARY KEY, v nvarchar(20), dark int)",
+          "EXEC sys.sp_cdc_enable_table @source_schema = N'dbo', @source_name = N'w', @role_name = N'readers', "
+          "@captured_column_list = N'id, v'")
+    with Pipeline(mssqld, kinesisd, database="shop", tables=("dbo.t", "dbo.w"), target=ALTERS, migration="cdc",
+                  weir={"ManageCaptureInstances": "own", "HealthIntervalMs": 100}) as p:
+        p.start()
+        wait_until(lambda: p.capture.log_text().count("table-loaded") == 2, 30, "the start")
+        with Writer(mssqld, table="dbo.w") as w:
+            alter(mssqld, "ALTER TABLE dbo.w ADD a int NULL")
+            wait_until(lambda: "dbo_w_w1" in instances(mssqld), 20, "the first instance")
+            w.columns, w.value = "v, a", "N'x', 1"
+            w.wait(3)
+            assert instances(mssqld) == ["dbo_t", "dbo_u", "dbo_w", "dbo_w_w1"]
+            wait_until(lambda: "instance-replaced" in p.weirctl("status", p.task_file).stdout, 20, "the note")
+            # both places are taken by the operator's and weir's own: said, and mended by the operator
+            alter(mssqld, "ALTER TABLE dbo.w ADD b int NULL")
+            wait_until(lambda: "both places" in p.weirctl("status", p.task_file).stdout, 20, "the alarm")
+            alter(mssqld, "EXEC sys.sp_cdc_disable_table @source_schema = N'dbo', @source_name = N'w', "
+                          "@capture_instance = N'dbo_w'")
+            wait_until(lambda: instances(mssqld) == ["dbo_t", "dbo_u", "dbo_w_w2"], 20, "the second, and the first gone")
+            w.columns, w.value = "v, b", "N'x', 2"
+            w.wait(3)
+        with source.connect(mssqld, "shop") as c:
+            kept = source.query(c, "SELECT c.role_name FROM cdc.change_tables AS c WHERE c.capture_instance = N'dbo_w_w2'")
+            names = source.query(c, "SELECT cc.column_name FROM cdc.captured_columns AS cc JOIN cdc.change_tables AS c "
+                                    "ON c.object_id = cc.object_id WHERE c.capture_instance = N'dbo_w_w2'")
+        assert kept[0][0] == "readers"
+        assert sorted(r[0] for r in names) == ["a", "b", "id", "v"]  # what nobody wanted before stays out
+        reader = StreamReader(kinesisd.client(), "invoices")
+
+        def folded():
+            rows = {}
+            for r in reader.records:
+                if r.is_data and r.table == "dbo.w":
+                    rows[r.data["id"]] = r.data
+            return rows
+        reader.wait(lambda rs: len(folded()) == w.id and all(x["v"] == "y" for x in folded().values()), 30, "all rows")
+        controls_ = [(r.operation, r.message["control"]["weir-change"]["column-name"]) for r in reader.records
+                     if r.operation == "add-column"]
+        assert controls_ == [("add-column", "a"), ("add-column", "b")]
+        assert folded()[w.id]["b"] == 2
+        assert set(p.stop().values()) == {0}
+
+
+def test_instances_without_the_right(mssqld):
+    """A login that is no db_owner: said once, with the statement, and everything goes on."""
+    shop(mssqld)
+    with source.connect(mssqld, "master") as c:
+        source.execute(c, "CREATE LOGIN reader WITH PASSWORD = 'Reader-1-Reader'")
+    alter(mssqld, "CREATE USER reader FOR LOGIN reader", "GRANT SELECT ON SCHEMA::cdc TO reader",
+          "GRANT SELECT ON SCHEMA::dbo TO reader")
+    with task(mssqld, weir={"ManageCaptureInstances": "all", "HealthIntervalMs": 100},
+              source={"Username": "reader"}) as p:
+        (p.directory / "password").write_text("Reader-1-Reader")
+        follow(p)
+        with Writer(mssqld) as w:
+            alter(mssqld, "ALTER TABLE dbo.t ADD extra int NULL")
+            wait_until(lambda: "db_owner" in p.weirctl("status", p.task_file).stdout, 20, "the alarm")
+            w.wait(3)
+        judge(p, mssqld)
+        assert instances(mssqld) == ["dbo_t", "dbo_u"]
+        assert "source-retry" not in p.capture.log_text()
+        assert p.capture.stop() == 0
+
+
+def test_change_data_capture_set_up(mssqld):
+    """SetUpMsCdcForTables: neither the database nor the tables have it; a look (check) changes nothing."""
+    with source.connect(mssqld, "master") as c:
+        source.execute(c, "CREATE DATABASE shop")
+    alter(mssqld, TABLE, "INSERT INTO dbo.t (id, v) VALUES (1, N'x')")
+    with task(mssqld, migration="full-load-and-cdc",
+              source={"MicrosoftSQLServerSettings": {"SetUpMsCdcForTables": True}}) as p:
+        assert "is not enabled" in p.weirctl("check", p.task_file).stdout
+        with source.connect(mssqld, "shop") as c:
+            assert not source.query(c, "SELECT is_cdc_enabled FROM sys.databases WHERE name = N'shop'")[0][0]
+        p.capture.start()
+        wait_until(lambda: any(c.operation == "load" for c in dump(p)), 30, "the row")
+        alter(mssqld, "INSERT INTO dbo.t (id, v) VALUES (2, N'x')")
+        judge(p, mssqld)
         assert p.capture.stop() == 0
