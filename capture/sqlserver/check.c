@@ -139,6 +139,10 @@ check_table(struct check *c, const struct instance *in)
         return -1;
     if (!granted)
         return 0;
+    if (in->masked != NULL && check_add(c, SOURCE_WARNING, "GRANT UNMASK to the login",
+                                        "table %s.%s: the login sees masks instead of data in %s",
+                                        d->schema, d->name, in->masked) != 0)
+        return -1;
     if (in->table.left_out != NULL && check_add(c, SOURCE_OK, "", "table %s.%s: not captured: %s",
                                                 d->schema, d->name, in->table.left_out) != 0)
         return -1;

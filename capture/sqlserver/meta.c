@@ -72,6 +72,7 @@ meta_instance_free(struct instance **in)
     free(i->is_dropped);
     free(i->select_list);
     free(i->table.left_out);
+    free(i->masked);
     free(i->load_list);
     free(i->schema_now);
     free(i->name_now);
@@ -293,7 +294,7 @@ meta_load(struct sqlserver *s, struct err *e)
         if (!s->instances[i]->is_superseded)
             s->instances[i]->is_gone = !s->instances[i]->is_seen;
     drop_placeholders(s);
-    if (schema_read_all(s, e) != 0)
+    if (schema_read_all(s, e) != 0 || meta_protected(s, e) != 0)
         return -1;
     meta_arrange(s);
     return 0;

@@ -70,8 +70,10 @@ struct instance {
     bool is_deselected; /* it has a name now that the task does not select */
     uint16_t n_columns; /* of the definition */
     struct type_column *types;
-    uint16_t *ordinals;     /* bit of each column in __$update_mask, from 1 */
-    bool *is_dropped;       /* columns that the source table no longer has */
+    uint16_t *ordinals; /* bit of each column in __$update_mask, from 1 */
+    bool *is_dropped;   /* columns that the source table no longer has */
+    char *masked;       /* columns the login sees masked; NULL = none */
+    bool is_masked_told;
     char *select_list;      /* the columns' expressions */
     char *load_list;        /* the same in the source table, which may lack some */
     struct instance *shape; /* what the change table holds now; owned, not superseded ones only */
@@ -177,6 +179,9 @@ int meta_columns(struct sqlserver *s, struct instance *in, struct err *e);
 /* A new instance with that name, at the end of the list; NULL without memory. */
 struct instance *meta_add_instance(struct sqlserver *s, const char *schema, const char *name,
                                    const char *instance, struct err *e);
+
+/* protected.c: refuses tables with encrypted columns, warns of masked ones. */
+int meta_protected(struct sqlserver *s, struct err *e);
 
 /* Orders the instances and gives each its end where a newer one takes over. */
 void meta_arrange(struct sqlserver *s);

@@ -294,3 +294,38 @@ def test_the_code_page_of_the_database(mssqld, kinesisd):
         check = p.weirctl("check", p.task_file).stdout
         assert "dbo.other, column v: its collation Cyrillic_General_CI_AS is not the database's" in check
         assert "dbo.t, column" not in check
+
+
+def test_columns_the_server_does_not_show(mssqld, kinesisd):
+    """Encrypted ones refuse their table by name, masked ones are warned of."""
+    statements(mssqld, "CREATE DATABASE shop", "CREATE LOGIN reader WITH PASSWORD = N'"
+               f"{mssqld.sa_password}'", database="master")
+    statements(mssqld, "CREATE USER reader FOR LOGIN reader", "EXEC sys.sp_cdc_enable_db",
+               *(sql for t in ("plain", "masked", "secret") for sql in (
+                   f"CREATE TABLE dbo.{t} (id int NOT NULL PRIMARY KEY, v varchar(20) NULL)",
+                   enable(t), f"INSERT INTO dbo.{t} VALUES (1, 'v')",
+                   f"GRANT SELECT ON dbo.{t} TO reader")),
+               "GRANT SELECT ON SCHEMA::cdc TO reader",
+               "EXEC mssqld.override @view = N'sys.columns', @column = N'is_masked', @value = 1, "
+               "@object = N'dbo.masked'",
+               "EXEC mssqld.override @view = N'sys.columns', @column = N'encryption_type', "
+               "@value = 2, @object = N'dbo.secret'")
+    with Pipeline(mssqld, kinesisd, database="shop", tables=("dbo.%",),
+                  source={"Username": "reader"}) as p:
+        check = p.weirctl("check", p.task_file).stdout
+        assert "dbo.masked: the login sees masks instead of data in id, v" in check, check
+        assert "GRANT UNMASK" in check and "dbo.plain: the login sees" not in check
+        reader = StreamReader(kinesisd.client(), "invoices")
+        p.start()
+        reader.wait(lambda rs: sum(r.is_load for r in rs) == 2, 30, "the load")
+        log = p.capture.log_text()
+        assert 'columns-masked table=dbo.masked columns="id, v"' in log
+        refused = next(line for line in log.split("\n") if "table-suspended" in line)
+        assert "dbo.secret" in refused and "column id is encrypted (Always Encrypted)" in refused
+        assert "@captured_column_list" in refused
+        statements(mssqld, "GRANT UNMASK TO reader")
+        assert "sees masks" not in p.weirctl("check", p.task_file).stdout
+        # before SQL Server 2016 sys.columns says nothing of either
+        statements(mssqld, "EXEC mssqld.fail_next @number = 207, @times = 9, @like = N'%encryption_type%'")
+        check = p.weirctl("check", p.task_file).stdout
+        assert "table dbo.secret: 2 columns" in check, check
