@@ -27,6 +27,16 @@ struct lines {
     char authorization[SIGV4_AUTHORIZATION_SIZE + 32];
 };
 
+/* The lines that are sent whether or not the request is signed. */
+static void
+make_lines(const struct aws_request *r, const struct aws_endpoint *endpoint, struct lines *l)
+{
+    (void)snprintf(l->host, sizeof(l->host), "Host: %s", endpoint->host);
+    (void)snprintf(l->content_type, sizeof(l->content_type), "Content-Type: %s", r->content_type);
+    (void)snprintf(l->target, sizeof(l->target), "X-Amz-Target: %s",
+                   r->target != NULL ? r->target : "");
+}
+
 static int
 sign(const struct aws_request *r, const struct aws_endpoint *endpoint, int64_t now_ns,
      struct lines *l, struct err *e)
@@ -58,10 +68,6 @@ sign(const struct aws_request *r, const struct aws_endpoint *endpoint, int64_t n
     sigv4_fini(signer);
     free(signer);
     (void)snprintf(l->date, sizeof(l->date), "X-Amz-Date: %s", time);
-    (void)snprintf(l->host, sizeof(l->host), "Host: %s", endpoint->host);
-    (void)snprintf(l->content_type, sizeof(l->content_type), "Content-Type: %s", r->content_type);
-    (void)snprintf(l->target, sizeof(l->target), "X-Amz-Target: %s",
-                   r->target != NULL ? r->target : "");
     (void)snprintf(l->token, sizeof(l->token), "X-Amz-Security-Token: %s", c->token);
     return rc;
 }
@@ -71,17 +77,21 @@ start(struct http *h, struct http_call *call, const struct aws_request *r,
       const struct aws_endpoint *endpoint, int64_t now_ns, struct err *e)
 {
     struct lines l;
-    const char *sent[HTTP_MAX_HEADERS] = {"Expect:", l.content_type, l.host, l.date,
-                                          l.authorization};
-    size_t n = 5;
+    const char *sent[HTTP_MAX_HEADERS] = {"Expect:", l.content_type, l.host};
+    size_t n = 3;
     size_t size = strlen(r->body);
     int rc = -1;
 
+    make_lines(r, endpoint, &l);
     if (r->target != NULL)
         sent[n++] = l.target;
-    if (r->credentials->token[0] != '\0')
-        sent[n++] = l.token;
-    if (sign(r, endpoint, now_ns, &l, e) == 0 &&
+    if (r->credentials != NULL) {
+        sent[n++] = l.date;
+        sent[n++] = l.authorization;
+        if (r->credentials->token[0] != '\0')
+            sent[n++] = l.token;
+    }
+    if ((r->credentials == NULL || sign(r, endpoint, now_ns, &l, e) == 0) &&
         http_buffer_reserve(&call->request, size, e) == 0) {
         memcpy(call->request.data, r->body, size);
         call->request.size = size;
@@ -197,10 +207,9 @@ take_answer(struct http_call *call, const struct aws_endpoint *endpoint, struct 
         parse_xml_error(out);
     if (out->error[0] != '\0' || out->status == 429 || out->status >= 500)
         return 0;
-    err_sys(e, ERR_PROTOCOL, (int)out->status,
-            "%s answered HTTP %ld with what no AWS service says: "
-            "%.60s",
+    err_set(e, ERR_PROTOCOL, "%s answered HTTP %ld with what no AWS service says: %.60s",
             endpoint->url, out->status, out->body);
+    e->sys = (int)out->status;
     return err_hint(e, "a proxy may stand in between; the endpoint came from: %s",
                     endpoint->source);
 }
@@ -335,8 +344,9 @@ aws_answer_report(const struct aws_answer *a, const char *what, struct err *e)
     const char *hint;
     enum err_code code = code_of(a, &hint);
 
-    err_sys(e, code, (int)a->status, "%s: HTTP %ld %s%s%s", what, a->status,
+    err_set(e, code, "%s: HTTP %ld %s%s%s", what, a->status,
             a->error[0] != '\0' ? a->error : "without a reason", a->message[0] != '\0' ? ": " : "",
             a->message);
+    e->sys = (int)a->status;
     return hint[0] != '\0' ? err_hint(e, "%s", hint) : -1;
 }

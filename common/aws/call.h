@@ -31,7 +31,7 @@ struct aws_request {
     const char *target; /* X-Amz-Target; NULL = none */
     const char *content_type;
     const char *body;
-    const struct credentials *credentials;
+    const struct credentials *credentials; /* NULL = not signed: the body proves who asks */
 };
 
 struct aws_answer {

@@ -77,6 +77,9 @@ aws_secret_read(const struct aws_secret *secret, const char *stage, const struct
     struct credentials c;
     struct aws_answer a;
     char region[AWS_REGION_SIZE];
+    const struct credentials_search search = {.region = region, .wait = w};
+    const struct aws_role role = {
+        .arn = secret->role_arn, .session_name = "", .external_id = "", .duration_s = 900};
     struct aws_request r = {.service = service,
                             .region = region,
                             .target = "secretsmanager.GetSecretValue",
@@ -88,9 +91,9 @@ aws_secret_read(const struct aws_secret *secret, const char *stage, const struct
     *out = NULL;
     if (aws_region_find(secret->id, secret->region, region, e) != 0)
         return err_context(e, "secret %s", secret->id);
-    if (credentials_find(&c, e) != 0)
+    if (credentials_find(&search, &c, e) != 0)
         return err_context(e, "read the secret %s", secret->id);
-    if (secret->role_arn[0] != '\0' && aws_role_assume(secret->role_arn, region, w, &c, e) != 0)
+    if (secret->role_arn[0] != '\0' && aws_role_assume(&role, region, w, &c, e) != 0)
         goto out;
     body = make_body(secret, stage);
     if (body == NULL) {

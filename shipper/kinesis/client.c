@@ -14,6 +14,8 @@
 #define OFFSET_ALARM_NS (240 * NS_PER_S)
 #define OFFSET_NEWS_NS  (60 * NS_PER_S)
 
+#define RENEW_AGAIN_NS (60 * NS_PER_S) /* after a failed search; they may be valid still */
+
 int
 kinesis_open(const struct kinesis_config *config, struct kinesis **out, struct err *e)
 {
@@ -36,7 +38,7 @@ kinesis_open(const struct kinesis_config *config, struct kinesis **out, struct e
         goto fail;
     }
     http.url = k->endpoint.url;
-    if (http_open(&http, &k->http, e) != 0)
+    if (http_open(&http, &k->http, e) != 0 || renewal_open(k->arn.region, &k->renewal, e) != 0)
         goto fail;
     *out = k;
     return 0;
@@ -54,6 +56,7 @@ kinesis_close(struct kinesis **pointer)
     if (k == NULL)
         return;
     *pointer = NULL;
+    renewal_close(&k->renewal);
     http_close(&k->http);
     sigv4_fini(&k->signer);
     credentials_wipe(&k->credentials);
@@ -78,41 +81,63 @@ kinesis_clock_offset_ns(const struct kinesis *k)
 /* ---- credentials and clock ---- */
 
 static int
-ensure_credentials(struct kinesis *k, struct err *e)
+use_credentials(struct kinesis *k, struct credentials *found, struct err *e)
 {
-    struct credentials found;
+    bool is_same = k->has_credentials && credentials_equal(found, &k->credentials);
 
-    if (k->has_credentials && !k->is_stale)
-        return 0;
-    if (credentials_find(&found, e) != 0) {
-        if (!k->has_credentials)
-            return -1;
-        /* A file that is just being replaced must not stop what may still be valid. */
-        log_err(LOG_WARN, "credentials-not-renewed", e);
-        return 0;
-    }
-    if (k->has_credentials && credentials_equal(&found, &k->credentials)) {
-        k->is_stale = false;
-        credentials_wipe(&found);
-        return 0;
-    }
-    if (sigv4_set_credentials(&k->signer, found.access_key_id, found.secret, e) != 0) {
-        credentials_wipe(&found);
+    if (!is_same &&
+        sigv4_set_credentials(&k->signer, found->access_key_id, found->secret, e) != 0) {
+        credentials_wipe(found);
         return -1;
     }
-    k->credentials = found;
+    k->credentials = *found;
     k->has_credentials = true;
     k->is_stale = false;
-    credentials_wipe(&found);
-    log_info("credentials", "source=\"%s\" access_key_id=%s", k->credentials.source,
-             k->credentials.access_key_id);
+    k->renew_real_ns = renewal_due(found, clock_real_ns());
+    credentials_wipe(found);
+    if (!is_same)
+        log_info("credentials", "source=\"%s\" access_key_id=%s", k->credentials.source,
+                 k->credentials.access_key_id);
+    return 0;
+}
+
+/* What the search in the background brought.  A failure must not stop what may still be valid. */
+static int
+take_renewed(struct kinesis *k, struct err *e)
+{
+    struct credentials found;
+    struct err why = ERR_INIT;
+    int rc = renewal_take(k->renewal, &found, &why);
+
+    if (rc > 0)
+        return use_credentials(k, &found, e);
+    if (rc < 0) {
+        log_err(LOG_WARN, "credentials-not-renewed", &why);
+        k->renew_real_ns = clock_real_ns() + RENEW_AGAIN_NS;
+    }
+    return 0;
+}
+
+/* The first ones are waited for; newer ones are looked for while the old ones are in use. */
+static int
+ensure_credentials(struct kinesis *k, struct err *e)
+{
+    const struct credentials_search search = {.region = k->arn.region};
+    struct credentials found;
+
+    if (!k->has_credentials)
+        return credentials_find(&search, &found, e) == 0 ? use_credentials(k, &found, e) : -1;
+    if (take_renewed(k, e) != 0)
+        return -1;
+    if (k->is_stale || clock_real_ns() >= k->renew_real_ns)
+        return renewal_start(k->renewal, e);
     return 0;
 }
 
 int
 kinesis_find_credentials(struct kinesis *k, const char **source, struct err *e)
 {
-    k->is_stale = true;
+    k->has_credentials = false;
     if (ensure_credentials(k, e) != 0)
         return -1;
     *source = k->credentials.source;

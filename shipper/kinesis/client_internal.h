@@ -7,6 +7,7 @@
 #include "common/aws/credentials.h"
 #include "common/aws/endpoint.h"
 #include "common/aws/http.h"
+#include "common/aws/renewal.h"
 #include "common/aws/sigv4.h"
 #include "shipper/kinesis/client.h"
 
@@ -37,8 +38,10 @@ struct kinesis {
     struct http *http;
     struct sigv4_signer signer;
     struct credentials credentials;
+    struct renewal *renewal;
+    int64_t renew_real_ns; /* when to look for newer ones */
     bool has_credentials;
-    bool is_stale;          /* the service refused them: read again before the next request */
+    bool is_stale;          /* the service refused them: others are being looked for */
     int64_t offset_ns;      /* service's clock minus ours; 0 while within the Date's accuracy */
     int64_t told_offset_ns; /* of which a warning was written */
 

@@ -120,7 +120,7 @@ class Pipeline:
         self.environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "TDS"))},
             "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "weir-tests-only",
-            "AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+            "AWS_CONFIG_FILE": "/dev/null", "AWS_EC2_METADATA_DISABLED": "true", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
             **(environment or {}),
         }
         self.write_task()

@@ -74,7 +74,7 @@ class Fed:
             **{k: v for k, v in os.environ.items()
                if not k.startswith(("AWS_", "WEIR_")) and "proxy" not in k.lower()},
             "AWS_SHARED_CREDENTIALS_FILE": str(self.keys_file),
-            "AWS_CONFIG_FILE": "/dev/null",
+            "AWS_CONFIG_FILE": "/dev/null", "AWS_EC2_METADATA_DISABLED": "true",
             **(environment or {}),
         }
 

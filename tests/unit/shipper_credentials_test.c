@@ -3,7 +3,9 @@
 #include "common/aws/credentials.h"
 #include "common/aws/endpoint.h"
 #include "common/aws/profile.h"
+#include "common/aws/renewal.h"
 
+#include "common/clock.h"
 #include "common/err.h"
 
 #include <check.h>
@@ -33,6 +35,9 @@ set_up(void)
                                         "AWS_SECRET_ACCESS_KEY",
                                         "AWS_SESSION_TOKEN",
                                         "AWS_PROFILE",
+                                        "AWS_WEB_IDENTITY_TOKEN_FILE",
+                                        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+                                        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
                                         "AWS_ENDPOINT_URL",
                                         "AWS_ENDPOINT_URL_KINESIS",
                                         "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"};
@@ -45,6 +50,7 @@ set_up(void)
     (void)snprintf(config_path, sizeof(config_path), "%s/config", directory);
     (void)setenv("AWS_SHARED_CREDENTIALS_FILE", credentials_path, 1);
     (void)setenv("AWS_CONFIG_FILE", config_path, 1);
+    (void)setenv("AWS_EC2_METADATA_DISABLED", "true", 1);
 }
 
 static int
@@ -68,7 +74,9 @@ static enum err_code
 find(struct err *e)
 {
     err_clear(e);
-    return credentials_find(&found, e) == 0 ? ERR_NONE : e->code;
+    return credentials_find(&(struct credentials_search){.region = "eu-west-1"}, &found, e) == 0
+               ? ERR_NONE
+               : e->code;
 }
 
 START_TEST(the_environment_comes_first)
@@ -106,8 +114,8 @@ START_TEST(what_was_looked_for_is_named)
     write_file(credentials_path, "[other]\naws_access_key_id=F\naws_secret_access_key=f\n", 0600);
     write_file(config_path, "[default]\nrole_arn = arn:x\nregion=r\n", 0600);
     ck_assert_int_eq(ERR_CREDENTIALS, find(&e));
-    ck_assert_ptr_nonnull(strstr(e.text, "has no profile \"default\""));
-    ck_assert_ptr_nonnull(strstr(e.text, "its role_arn cannot be followed"));
+    ck_assert_ptr_nonnull(strstr(e.text, "exactly one of source_profile and credential_source"));
+    ck_assert_ptr_nonnull(strstr(e.text, config_path));
 }
 END_TEST
 
@@ -119,6 +127,78 @@ START_TEST(half_a_profile_is_no_profile)
     write_file(config_path, "[default]\naws_access_key_id=C\naws_secret_access_key=c\n", 0600);
     ck_assert_int_eq(ERR_CREDENTIALS, find(&e));
     ck_assert_ptr_nonnull(strstr(e.text, "aws_access_key_id and no aws_secret_access_key"));
+}
+END_TEST
+
+/* Profiles that lead to others, without any service: what cannot work says so. */
+START_TEST(profiles_that_lead_nowhere)
+{
+    static const struct {
+        const char *config;
+        const char *complaint;
+    } cases[] = {
+        {"[default]\nrole_arn=arn:a\nsource_profile=b\n[profile b]\nrole_arn=arn:b\n"
+         "source_profile=default\n",
+         "lead in a circle"},
+        {"[default]\nrole_arn=arn:a\nsource_profile=b\n", "no profile \"b\""},
+        {"[default]\nrole_arn=arn:a\nsource_profile=b\n[profile b]\nregion=r\n", "has no keys"},
+        {"[default]\nrole_arn=arn:a\nsource_profile=b\ncredential_source=Environment\n",
+         "exactly one of"},
+        {"[default]\nrole_arn=arn:a\ncredential_source=Elsewhere\n", "is none of Environment"},
+        {"[default]\nrole_arn=arn:a\ncredential_source=Environment\n",
+         "AWS_ACCESS_KEY_ID is not set"},
+        {"[default]\nrole_arn=arn:a\nsource_profile=b\nmfa_serial=m\n", "mfa_serial"},
+        {"[default]\nrole_arn=arn:a\nweb_identity_token_file=/nowhere/token\n",
+         "/nowhere/token"},
+        {"[default]\nsso_session=s\n", "needs a person and a browser"},
+        {"[default]\ncredential_process=exit 3\n", "ended with status 3"},
+        {"[default]\ncredential_process=echo nonsense\n", "is not JSON of Version 1"},
+        {"[default]\ncredential_process=echo '{\"Version\": 2}'\n", "is not JSON of Version 1"},
+        {"[default]\ncredential_process=echo '{\"Version\": 1, \"AccessKeyId\": \"A\"}'\n",
+         "has no SecretAccessKey"},
+        {"[default]\ncredential_process=echo '{\"Version\": 1, \"AccessKeyId\": \"A\", "
+         "\"SecretAccessKey\": \"S\", \"Expiration\": \"2020-01-01T00:00:00Z\"}'\n",
+         "expired"},
+        {"[default]\ncredential_process=echo '{\"Version\": 1, \"AccessKeyId\": \"A\", "
+         "\"SecretAccessKey\": \"S\", \"Expiration\": \"soon\"}'\n",
+         "is no time"},
+        {"[default]\ncredential_process=head -c 70000 /dev/zero\n", "more than 64 KiB"},
+    };
+    struct err e = ERR_INIT;
+
+    write_file(config_path, cases[_i].config, 0600);
+    ck_assert_int_ne(ERR_NONE, find(&e));
+    ck_assert_msg(strstr(e.text, cases[_i].complaint) != NULL, "%s", e.text);
+}
+END_TEST
+
+START_TEST(a_process_prints_credentials)
+{
+    struct err e = ERR_INIT;
+
+    write_file(config_path,
+               "[default]\ncredential_process = echo noise >&2; printf '%s' "
+               "'{\"Version\": 1, \"AccessKeyId\": \"PA\", \"SecretAccessKey\": \"PS\", "
+               "\"SessionToken\": \"PT\", \"Expiration\": \"2096-02-29T23:59:59+01:00\"}'\n",
+               0600);
+    ck_assert_int_eq(ERR_NONE, find(&e));
+    ck_assert_str_eq(found.access_key_id, "PA");
+    ck_assert_str_eq(found.secret, "PS");
+    ck_assert_str_eq(found.token, "PT");
+    ck_assert_int_eq(found.expires_real_ns, 3981394799LL * NS_PER_S);
+}
+END_TEST
+
+START_TEST(when_to_look_for_newer_ones)
+{
+    struct credentials c = {.expires_real_ns = 0};
+
+    ck_assert_int_eq(renewal_due(&c, 5), INT64_MAX);
+    c.expires_real_ns = 3600 * NS_PER_S;
+    ck_assert_int_eq(renewal_due(&c, 0), 3300 * NS_PER_S);
+    c.expires_real_ns = 100 * NS_PER_S;
+    ck_assert_int_eq(renewal_due(&c, 0), 75 * NS_PER_S);
+    ck_assert_int_eq(renewal_due(&c, 200 * NS_PER_S), 100 * NS_PER_S);
 }
 END_TEST
 
@@ -333,6 +413,9 @@ main(void)
     tcase_add_test(t, the_environment_comes_first);
     tcase_add_test(t, what_was_looked_for_is_named);
     tcase_add_test(t, half_a_profile_is_no_profile);
+    tcase_add_loop_test(t, profiles_that_lead_nowhere, 0, 16);
+    tcase_add_test(t, a_process_prints_credentials);
+    tcase_add_test(t, when_to_look_for_newer_ones);
     tcase_add_test(t, oddities_of_the_credentials_file);
     tcase_add_test(t, sections_of_the_config_file);
     tcase_add_test(t, default_is_overruled_by_profile_default);
