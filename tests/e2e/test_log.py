@@ -354,16 +354,43 @@ FUNCTION_TABLES = ["CREATE TABLE dbo.f (id int NOT NULL PRIMARY KEY, u int NOT N
                    "CREATE TABLE dbo.d (id int NOT NULL PRIMARY KEY)"]
 
 
+def lack_rights(mssqld):
+    grant_the_function_only(mssqld)
+    return {"Username": READER}
+
+
+def lack_command_id(mssqld, mode=0):
+    """dbo.f's change table is one of a server before KB3030352; mode 2: before and after an update."""
+    with source.connect(mssqld, "shop") as c:
+        source.execute(c, f"EXEC mssqld.command_id {mode}")
+        enable(c, "f")
+        if mode == 0:
+            source.execute(c, "EXEC mssqld.command_id 1")
+            enable(c, "d")
+    return {}
+
+
+def have_null_command_ids(mssqld):
+    with source.connect(mssqld, "shop") as c:
+        enable(c, "d")
+    return lack_command_id(mssqld, 2)
+
+
+@pytest.mark.parametrize("lack", [lack_rights, lack_command_id, have_null_command_ids])
 @pytest.mark.parametrize("merge", [False, True])
-def test_function_resumes_inside_a_transaction(mssqld, merge):
-    """Rows that only the function gives, deferred updates among them: the same events in the same
-    order whatever dies, in front of the rows of their transaction that have a command id."""
+def test_rows_without_a_command_id(mssqld, lack, merge):
+    """By the function or with NULLs, deferred updates among them: the same events in the same order
+    whatever dies, in front of the rows of their transaction that have a command id."""
     rows = 1500
     make_database(mssqld, FUNCTION_TABLES)
-    grant_the_function_only(mssqld)
+    endpoint = lack(mssqld)
     rng = random.Random(SEED)
-    with source.connect(mssqld, "shop") as c, reader_task(mssqld, MergeDeferredUpdates=merge) as calm, \
-            reader_task(mssqld, MergeDeferredUpdates=merge) as p:
+
+    def task():
+        return Pipeline(mssqld, None, database="shop", tables=("dbo.%",), migration="cdc", source=endpoint,
+                        weir={"ChangeRingSize": "16MiB", "MergeDeferredUpdates": merge})
+
+    with source.connect(mssqld, "shop") as c, task() as calm, task() as p:
         for q in (calm, p):
             started(q)
             q.capture.kill()
