@@ -170,9 +170,10 @@ def as_message(row):
 SETTINGS = {"FullLoadSettings": {"MaxFullLoadSubTasks": 8, "CommitRate": 150}}
 
 
-@pytest.mark.parametrize("encoders,shippers", [(1, 1), (2, 2)])
-def test_every_key_under_writers_and_kills(mssqld, fast_kinesisd, encoders, shippers):
-    make_tables(mssqld, ROWS)
+@pytest.mark.parametrize("encoders,shippers,snapshot", [(1, 1, False), (2, 2, False), (2, 2, True)])
+def test_every_key_under_writers_and_kills(mssqld, fast_kinesisd, encoders, shippers, snapshot):
+    """With snapshots a table's changes count from its own moment, whatever dies then."""
+    make_tables(mssqld, ROWS, snapshot=snapshot)
     rng = random.Random(SEED)
     with Pipeline(mssqld, fast_kinesisd, database="shop", tables=("dbo.%",), encoders=encoders,
                   shippers=shippers, settings=SETTINGS) as p:
@@ -367,6 +368,10 @@ def test_partitions_and_statistics(mssqld, fast_kinesisd):
         log = p.capture.log_text()
         assert "table=dbo.t rows=12000 pieces=3" in log
         assert "table=dbo.h rows=42000 pieces=4" in log and "no-histogram" not in log
+        status = json.loads(p.weirctl("status", p.task_file, "--json").stdout)
+        progress = status["ReplicationTaskStats"]
+        assert (progress["FullLoadProgressPercent"], progress["TablesLoaded"]) == (100, 2)
+        assert {t["Weir"]["FullLoadEstimate"] for t in status["tables"]} == {12_000, 42_000}
 
 
 def test_reload_by_command_under_writers(mssqld, fast_kinesisd):
