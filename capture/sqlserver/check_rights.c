@@ -43,6 +43,9 @@ static const struct right {
     {"HAS_PERMS_BY_NAME(N'cdc.captured_columns', N'OBJECT', N'SELECT')", SOURCE_ERROR, ALL,
      "the login may not read cdc.captured_columns: no column is known",
      "GRANT SELECT ON SCHEMA::cdc TO ", false},
+    {"HAS_PERMS_BY_NAME(N'cdc.ddl_history', N'OBJECT', N'SELECT')", SOURCE_ERROR, ALL,
+     "the login may not read cdc.ddl_history: changed definitions are not noticed",
+     "GRANT SELECT ON SCHEMA::cdc TO ", false},
     {"CASE WHEN HAS_PERMS_BY_NAME(DB_NAME(), N'DATABASE', N'VIEW DATABASE STATE') = 1 OR "
      "HAS_PERMS_BY_NAME(DB_NAME(), N'DATABASE', N'VIEW DATABASE PERFORMANCE STATE') = 1 THEN 1 "
      "ELSE 0 END",
