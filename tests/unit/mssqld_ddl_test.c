@@ -109,6 +109,42 @@ START_TEST(keys_and_indexes)
 }
 END_TEST
 
+START_TEST(special_columns)
+{
+    struct session *s = open_database();
+
+    ok(s, "CREATE TYPE dbo.Phone FROM varchar(20) NOT NULL");
+    refused(s, "CREATE TYPE dbo.Phone FROM int", 219);
+    refused(s, "CREATE TABLE t (a dbo.Fax)", 2715);
+    ok(s, "CREATE TABLE t (id int NOT NULL PRIMARY KEY, a Phone, b dbo.Phone NULL)");
+    expect(s,
+           "SELECT c.name, c.system_type_id, c.user_type_id, c.max_length, c.is_nullable FROM "
+           "sys.columns AS c WHERE c.object_id = OBJECT_ID(N't') AND c.column_id > 1",
+           "a|167|257|20|0\nb|167|257|20|1\n");
+    expect(s, "SELECT t.name, t.is_user_defined FROM sys.types AS t WHERE t.user_type_id = 257",
+           "Phone|1\n");
+    refused(s, "DROP TYPE dbo.Phone", 3732);
+    ok(s, "DROP TABLE t");
+    ok(s, "DROP TYPE dbo.Phone");
+    refused(s, "DROP TYPE dbo.Phone", 3701);
+    ok(s,
+       "CREATE TABLE v (id int NOT NULL PRIMARY KEY, x int SPARSE NULL, cs xml COLUMN_SET FOR "
+       "ALL_SPARSE_COLUMNS, a datetime2(7) GENERATED ALWAYS AS ROW START HIDDEN NOT NULL, b "
+       "datetime2(7) GENERATED ALWAYS AS ROW END HIDDEN NOT NULL, PERIOD FOR SYSTEM_TIME (a, b)) "
+       "WITH (SYSTEM_VERSIONING = ON)");
+    expect(s,
+           "SELECT c.name, c.is_sparse, c.is_column_set, c.generated_always_type, c.is_hidden FROM "
+           "sys.columns AS c WHERE c.object_id = OBJECT_ID(N'v') AND c.column_id > 1",
+           "x|1|0|0|0\ncs|0|1|0|0\na|0|0|1|1\nb|0|0|2|1\n");
+    ok(s, "INSERT INTO v VALUES (1, 5)");
+    expect(s, "SELECT x, CONVERT(varchar(30), b, 126) FROM v", "5|9999-12-31T23:59:59.9999999\n");
+    refused(s, "INSERT INTO v (id, a) VALUES (2, '2024-01-01')", 13536);
+    expect(s, "SELECT t.temporal_type FROM sys.tables AS t WHERE t.name = N'v'", "2\n");
+    refused(s, "CREATE DATABASE elsewhere COLLATE Klingon_CI_AS", 448);
+    session_close(&s);
+}
+END_TEST
+
 START_TEST(objects)
 {
     struct session *s = open_database();
@@ -231,6 +267,7 @@ main(void)
     tcase_add_test(t, identity_is_shared);
     tcase_add_test(t, columns_come_and_go);
     tcase_add_test(t, keys_and_indexes);
+    tcase_add_test(t, special_columns);
     tcase_add_test(t, objects);
     tcase_add_test(t, rolled_back);
     tcase_add_test(t, beside_a_writer);

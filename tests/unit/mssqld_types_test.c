@@ -272,6 +272,31 @@ START_TEST(lossy_conversions)
 END_TEST
 
 /* A value that does not fit its column stays out; one that fits exactly goes in. */
+/* Bytes as documented; order of the bytes is order of the tree. */
+START_TEST(paths)
+{
+    struct session *s = open_database();
+
+    expect(s,
+           "SELECT CONVERT(hierarchyid, '/1/'), CONVERT(hierarchyid, N'/1/1/'), "
+           "CONVERT(hierarchyid, '/'), CONVERT(hierarchyid, '/1.1/')",
+           "0x58|0x5AC0|0x|0x62C0\n");
+    ok(s, "CREATE TABLE h (p hierarchyid NOT NULL PRIMARY KEY, n int)");
+    ok(s, "INSERT INTO h VALUES ('/2/', 4), ('/1/', 1), ('/1.5/', 3), ('/1/9/', 2), ('/-1/', 0)");
+    expect(s, "SELECT n FROM h ORDER BY p", "0\n1\n2\n3\n4\n");
+    expect(s, "SELECT n FROM h WHERE p > CONVERT(hierarchyid, N'/1/') ORDER BY p", "2\n3\n4\n");
+    refused(s, "SELECT CONVERT(hierarchyid, '1/')", 6522);
+    refused(s, "SELECT CONVERT(hierarchyid, '/1')", 6522);
+    refused(s, "SELECT CONVERT(hierarchyid, '/1//')", 6522);
+    refused(s, "SELECT CONVERT(hierarchyid, '/281479271683152/')", 6522);
+    expect(s,
+           "SELECT CONVERT(nvarchar(max), CONVERT(xml, NCHAR(65279) + N'<?xml "
+           "version=\"1.0\"?><a/>'))",
+           "<a/>\n");
+    session_close(&s);
+}
+END_TEST
+
 START_TEST(columns_refuse)
 {
     struct session *s = open_database();
@@ -309,6 +334,7 @@ main(void)
     tcase_add_test(t, long_types);
     tcase_add_test(t, refused_conversions);
     tcase_add_test(t, lossy_conversions);
+    tcase_add_test(t, paths);
     tcase_add_test(t, columns_refuse);
     suite_add_tcase(suite, t);
     runner = srunner_create(suite);
