@@ -133,8 +133,8 @@ flavour_version(const struct engine *g)
         "Microsoft SQL Server 2016 (SP3) - 13.0.6300.2 (X64) (mssqld test server)",
         "Microsoft SQL Server 2017 (RTM-CU31) - 14.0.3456.2 (X64) (mssqld test server)",
         "Microsoft SQL Server 2019 (RTM-CU20) - 15.0.4312.2 (X64) (mssqld test server)",
-        "Microsoft SQL Server 2022 (RTM-CU14) (KB5038325) - 16.0.4135.4 (X64) \n\tDeveloper "
-        "Edition (64-bit) on Linux (mssqld test server) <X64>",
+        ("Microsoft SQL Server 2022 (RTM-CU14) (KB5038325) - 16.0.4135.4 (X64) \n\tDeveloper "
+         "Edition (64-bit) on Linux (mssqld test server) <X64>"),
     };
     enum flavour f = flavour_of(g);
 
