@@ -54,11 +54,14 @@ START_TEST(restored)
     struct who before = who(s);
     struct who after;
     char lsn[64];
+    char end[64];
     char created[64];
 
     ck_assert_str_eq(before.first, "NULL");
     ck_assert_str_eq(before.point, "NULL");
     ok(s, "EXEC mssqld.backup @name = N'early'");
+    (void)snprintf(end, sizeof end, "%.40s",
+                   run(s, "SELECT log_end_lsn FROM sys.dm_db_log_stats(DB_ID())"));
     (void)snprintf(created, sizeof created, "%.40s",
                    run(s, "SELECT create_date FROM sys.databases WHERE name = N'db'"));
     ok(s, "INSERT INTO t VALUES (2, 2); ALTER TABLE t ADD w int NULL");
@@ -73,6 +76,7 @@ START_TEST(restored)
     expect(s, "SELECT * FROM t", "1|1\n");
     expect(s, "SELECT id FROM cdc.dbo_t_CT", "1\n");
     expect(s, "SELECT COUNT(*) FROM cdc.ddl_history", "0\n");
+    expect(s, "SELECT log_end_lsn FROM sys.dm_db_log_stats(DB_ID())", end);
     after = who(s);
     ck_assert_str_eq(after.guid, before.guid);
     ck_assert_str_eq(after.family, before.family);
