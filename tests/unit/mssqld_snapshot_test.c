@@ -60,16 +60,26 @@ START_TEST(allowed_by_the_database)
 }
 END_TEST
 
+static uint64_t
+part(const char *digits, int from, int size)
+{
+    char text[9] = "";
+
+    memcpy(text, digits + from, (size_t)size);
+    return strtoull(text, NULL, 16);
+}
+
 /* As a number: VLF * 10^15 + block * 10^5 + slot. */
 static uint64_t
 number_of(const char *hex)
 {
-    unsigned vlf = 0;
-    unsigned block = 0;
-    unsigned slot = 0;
+    char digits[21];
 
-    ck_assert_int_eq(sscanf(hex, "0x%8x%8x%4x", &vlf, &block, &slot), 3);
-    return vlf * 1000000000000000ULL + (uint64_t)block * 100000 + slot;
+    ck_assert_uint_eq(strlen(hex), 23); /* 0x, 20 digits, a newline */
+    memcpy(digits, hex + 2, 20);
+    digits[20] = '\0';
+    return part(digits, 0, 8) * 1000000000000000ULL + part(digits, 8, 8) * 100000 +
+           part(digits, 16, 4);
 }
 
 static uint64_t

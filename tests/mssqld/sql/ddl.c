@@ -10,8 +10,8 @@
 #include "tests/mssqld/sql/stats.h"
 
 /* Binds up to four texts and runs; for catalog rows whose names need no quoting then. */
-static int
-catalog_row(struct session *s, const char *a, const char *b, const char *c, const char *sql)
+int
+ddl_catalog_row(struct session *s, const char *a, const char *b, const char *c, const char *sql)
 {
     sqlite3_stmt *q = session_prepare(s, sql);
     int rc;
@@ -71,13 +71,14 @@ new_object(struct session *s, struct database *d, const struct name *name, const
         return sqlerr_set(&s->error, 2714, 16, 6,
                           "There is already an object named '%s' in the database.", name->object);
     *id = catalog_next_id(s, d);
-    return catalog_row(s, name->object, definition, type,
-                       arena_printf(&s->exec_arena,
-                                    "INSERT INTO d%d.sys_objects(object_id, schema_id, name, "
-                                    "definition, type, created, shipped, norowid) VALUES (%lld, "
-                                    "%d, ?1, ?2, ?3, %lld, %d, %d)",
-                                    d->id, (long long)*id, schema_id, (long long)now_ticks(s),
-                                    s->cdc_internal, norowid));
+    return ddl_catalog_row(
+        s, name->object, definition, type,
+        arena_printf(&s->exec_arena,
+                     "INSERT INTO d%d.sys_objects(object_id, schema_id, name, "
+                     "definition, type, created, shipped, norowid) VALUES (%lld, "
+                     "%d, ?1, ?2, ?3, %lld, %d, %d)",
+                     d->id, (long long)*id, schema_id, (long long)now_ticks(s), s->cdc_internal,
+                     norowid));
 }
 
 /* SQLite expression of a computed column over the columns before it; sets its type. */
@@ -183,110 +184,6 @@ ddl_column_sql(struct session *s, struct stmt *x, int first_id, int i, struct sb
 }
 
 static int
-def_position(const struct stmt *x, const char *name)
-{
-    for (int i = 0; i < x->n_defs; i++)
-        if (strcasecmp(x->defs[i].name, name) == 0)
-            return i;
-    return -1;
-}
-
-/* Column keys become table keys, so that there is one kind. */
-static void
-gather_keys(struct session *s, struct stmt *x)
-{
-    for (int i = 0; i < x->n_defs; i++) {
-        struct key_def k = {.name = x->defs[i].key_name,
-                            .primary = x->defs[i].primary_key,
-                            .unique = x->defs[i].unique,
-                            .n_columns = 1};
-
-        if (!k.primary && !k.unique)
-            continue;
-        k.columns = arena_alloc(&s->exec_arena, sizeof *k.columns);
-        k.descending = arena_alloc(&s->exec_arena, sizeof *k.descending);
-        k.columns[0] = x->defs[i].name;
-        x->defs[i].primary_key = false; /* not twice when the statement runs again */
-        x->defs[i].unique = false;
-        x->keys = arena_push(&s->exec_arena, x->keys, x->n_keys, sizeof *x->keys);
-        x->keys[x->n_keys++] = k;
-    }
-}
-
-int
-ddl_new_key(struct session *s, struct database *d, int64_t object_id, const char *table,
-            const struct key_def *k, const int *column_ids, bool constraint, bool sqlite_index)
-{
-    int index_id =
-        (int)session_int(s, 0, "SELECT count(*) FROM d%d.sys_indexes WHERE object_id = %lld", d->id,
-                         (long long)object_id) +
-        (k->primary || k->clustered ? 1 : 2);
-    const char *name = k->name;
-    struct sbuf sql = {0};
-    int rc;
-
-    while (session_int(s, 0,
-                       "SELECT count(*) FROM d%d.sys_indexes WHERE object_id = %lld AND "
-                       "index_id = %d",
-                       d->id, (long long)object_id, index_id) > 0)
-        index_id++;
-    if (name == NULL)
-        name = arena_printf(&s->exec_arena, "%s__%.20s__%08X%08X", k->primary ? "PK" : "UQ", table,
-                            (unsigned)object_id, (unsigned)index_id * 2654435761U);
-    rc = catalog_row(s, name, NULL, NULL,
-                     arena_printf(&s->exec_arena,
-                                  "INSERT INTO d%d.sys_indexes VALUES (%lld,%d,?1,%d,%d,%d,%d)",
-                                  d->id, (long long)object_id, index_id, k->primary,
-                                  k->primary || k->unique, constraint,
-                                  k->columnstore  ? (k->clustered ? 5 : 6)
-                                  : index_id == 1 ? 1
-                                                  : 2));
-    sbuf_fmt(&sql, "CREATE %sINDEX d%d.i%lld_%d ON t%lld(",
-             k->primary || k->unique ? "UNIQUE " : "", d->id, (long long)object_id, index_id,
-             (long long)object_id);
-    for (int i = 0; i < k->n_columns && rc == 0; i++) {
-        sbuf_fmt(&sql, "%sc%d%s", i > 0 ? "," : "", column_ids[i], k->descending[i] ? " DESC" : "");
-        rc = session_sqlf(s, "INSERT INTO d%d.sys_index_columns VALUES (%lld,%d,%d,%d,%d)", d->id,
-                          (long long)object_id, index_id, i + 1, column_ids[i], k->descending[i]);
-    }
-    sbuf_add(&sql, ")");
-    if (rc == 0 && sqlite_index && !k->columnstore) {
-        rc = session_sql(s, sql.data);
-        if (rc != 0 && strstr(s->error.text, "UNIQUE") != NULL)
-            (void)sqlerr_set(&s->error, 1505, 16, 1,
-                             "The CREATE UNIQUE INDEX statement terminated because a duplicate key "
-                             "was found for the object name 'dbo.%s' and the index name '%s'.",
-                             table, name);
-    }
-    sbuf_free(&sql);
-    return rc;
-}
-
-static int
-key_ids(struct session *s, const struct stmt *x, const struct key_def *k, int *ids)
-{
-    for (int i = 0; i < k->n_columns; i++) {
-        int at = def_position(x, k->columns[i]);
-
-        if (at < 0 || i >= 32)
-            return sqlerr_set(&s->error, 1911, 16, 1,
-                              "Column name '%s' does not exist in the target table or view.",
-                              k->columns[i]);
-        if (k->primary) {
-            if (x->defs[at].null_given && x->defs[at].type.nullable)
-                return sqlerr_set(
-                    &s->error, 8111, 16, 1,
-                    "Cannot define PRIMARY KEY constraint on nullable column in table "
-                    "'%s'.",
-                    x->name.object);
-            x->defs[at].type.nullable = false;
-        }
-        ids[i] = at + 1;
-    }
-    return 0;
-}
-
-static int
 create_table(struct session *s, struct stmt *x)
 {
     struct database *d = database_of(s, &x->name);
@@ -296,10 +193,10 @@ create_table(struct session *s, struct stmt *x)
     bool norowid;
     int rc = d == NULL ? -1 : ddl_begin(s, d);
 
-    gather_keys(s, x);
+    ddl_gather_keys(s, x);
     norowid = s->cdc_internal && x->n_keys == 1 && x->keys[0].primary;
     for (int i = 0; i < x->n_keys && rc == 0; i++)
-        rc = key_ids(s, x, &x->keys[i], ids);
+        rc = ddl_key_ids(s, x, &x->keys[i], ids);
     for (int i = 0; i < x->n_defs && rc == 0; i++)
         for (int k = 0; k < i; k++)
             if (strcasecmp(x->defs[i].name, x->defs[k].name) == 0)
@@ -318,7 +215,7 @@ create_table(struct session *s, struct stmt *x)
             rc = ddl_new_column(s, d, id, i + 1, &x->defs[i]);
     }
     if (rc == 0 && norowid) {
-        (void)key_ids(s, x, &x->keys[0], ids);
+        (void)ddl_key_ids(s, x, &x->keys[0], ids);
         for (int i = 0; i < x->keys[0].n_columns; i++)
             sbuf_fmt(&sql, "%sc%d", i == 0 ? ",PRIMARY KEY(" : ",", ids[i]);
         sbuf_add(&sql, ")");
@@ -328,7 +225,7 @@ create_table(struct session *s, struct stmt *x)
         rc = session_sql(s, sql.data);
     }
     for (int i = 0; i < x->n_keys && rc == 0; i++) {
-        (void)key_ids(s, x, &x->keys[i], ids);
+        (void)ddl_key_ids(s, x, &x->keys[i], ids);
         rc = ddl_new_key(s, d, id, x->name.object, &x->keys[i], ids, true, !norowid);
     }
     if (rc == 0 && x->word != NULL)
@@ -396,32 +293,6 @@ drop_object(struct session *s, const struct name *name, char type, bool if_exist
 }
 
 static int
-create_index(struct session *s, struct stmt *x)
-{
-    struct table *t = catalog_find(s, &x->name, 'U');
-    const struct key_def *k = &x->keys[0];
-    int ids[32];
-    int rc;
-
-    if (t == NULL)
-        return ddl_no_such_table(s, &x->name);
-    rc = ddl_begin(s, t->db);
-    for (int i = 0; i < k->n_columns && rc == 0; i++) {
-        int at = catalog_column(t, k->columns[i]);
-
-        if (at < 0 || i >= 32)
-            return sqlerr_set(&s->error, 1911, 16, 1,
-                              "Column name '%s' does not exist in the target table or view.",
-                              k->columns[i]);
-        ids[i] = t->columns[at].id;
-    }
-    if (rc == 0)
-        rc = ddl_new_key(s, t->db, t->object_id, t->name, k, ids, false, true);
-    ddl_changed(s);
-    return rc;
-}
-
-static int
 create_schema(struct session *s, const char *name)
 {
     int rc = ddl_begin(s, s->current);
@@ -430,11 +301,12 @@ create_schema(struct session *s, const char *name)
         return sqlerr_set(&s->error, 2714, 16, 6,
                           "There is already an object named '%s' in the database.", name);
     if (rc == 0)
-        rc = catalog_row(s, name, NULL, NULL,
-                         arena_printf(&s->exec_arena,
-                                      "INSERT INTO d%d.sys_schemas SELECT max(schema_id) + 1, ?1, "
-                                      "1 FROM d%d.sys_schemas",
-                                      s->current->id, s->current->id));
+        rc = ddl_catalog_row(
+            s, name, NULL, NULL,
+            arena_printf(&s->exec_arena,
+                         "INSERT INTO d%d.sys_schemas SELECT max(schema_id) + 1, ?1, "
+                         "1 FROM d%d.sys_schemas",
+                         s->current->id, s->current->id));
     ddl_changed(s);
     return rc;
 }
@@ -571,7 +443,7 @@ ddl_one(struct run *r, struct stmt *x)
             rc = drop_object(s, &x->names[i], x->kind == STMT_DROP_TABLE ? 'U' : 'P', x->if_exists);
         return rc;
     case STMT_CREATE_INDEX:
-        return create_index(s, x);
+        return ddl_create_index(s, x);
     case STMT_DROP_INDEX: {
         struct table *t = catalog_find(s, &x->name, 'U');
 

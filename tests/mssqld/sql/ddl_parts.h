@@ -15,6 +15,13 @@ int ddl_new_column(struct session *s, struct database *d, int64_t object_id, int
                    struct column_def *c);
 int ddl_new_key(struct session *s, struct database *d, int64_t object_id, const char *table,
                 const struct key_def *k, const int *column_ids, bool constraint, bool sqlite_index);
+/* Runs a statement with up to three texts bound: names need no quoting then. */
+int
+ddl_catalog_row(struct session *s, const char *a, const char *b, const char *c, const char *sql);
+/* ddl_key.c: keys of columns as keys of the table; ids[32] of a key's columns, 8111, 1911. */
+void ddl_gather_keys(struct session *s, struct stmt *x);
+int ddl_key_ids(struct session *s, const struct stmt *x, const struct key_def *k, int *ids);
+int ddl_create_index(struct session *s, struct stmt *x);
 /* SQLite's definition of column i of the statement. */
 int ddl_column_sql(struct session *s, struct stmt *x, int first_id, int i, struct sbuf *sql);
 

@@ -211,7 +211,9 @@ parse_primary(struct parser *p)
             return NULL;
         }
         x->name = PHYSLOC;
-        return expect_op(p, '%') == 0 && expect_op(p, '%') == 0 ? x : NULL;
+        if (expect_op(p, '%') != 0)
+            return NULL;
+        return expect_op(p, '%') == 0 ? x : NULL;
     }
     if (at_op(p, '$') && p->t[1].kind == TOKEN_WORD && strcasecmp(p->t[1].text, "PARTITION") == 0) {
         p->t += 2;

@@ -53,5 +53,15 @@ struct stmt *parse_create(struct parser *p);
 struct stmt *parse_alter(struct parser *p);
 struct stmt *parse_drop(struct parser *p);
 struct stmt *parse_grant(struct parser *p, int op);
+/* Tables and indexes; CREATE TABLE, ALTER TABLE and the words before INDEX were read. */
+struct stmt *parse_create_table(struct parser *p);
+struct stmt *parse_alter_table(struct parser *p);
+struct stmt *parse_create_index(struct parser *p, bool unique, bool clustered, bool columnstore);
+/* A parenthesised group, whatever is in it. */
+int parse_skip_group(struct parser *p);
+/* What stands behind a column's type: NULL, DEFAULT, keys ... */
+int parse_column_options(struct parser *p, struct column_def *c);
+/* The text from a token up to the one that stands next. */
+const char *parse_source_text(struct parser *p, const struct token *from);
 
 #endif
