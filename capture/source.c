@@ -78,25 +78,33 @@ source_findings_free(struct source_findings *findings)
 }
 
 int
-source_check(const struct task *task, struct source_findings *out, struct err *e)
+source_open(const struct task *task, struct source **out, struct err *e)
 {
     const struct source_engine *engine = source_engine_find(task->source.engine_name);
-    struct source_config config = {
+    const struct source_config config = {
         .task = task,
         .private_directory = task->weir.runtime_directory,
         .stop_fd = -1,
     };
+
+    if (engine == NULL)
+        return err_set(e, ERR_CONFIG, "no source engine is named '%s'", task->source.engine_name);
+    if (file_make_directory(config.private_directory, 0750, e) != 0)
+        return -1;
+    return engine->open(&config, out, e);
+}
+
+int
+source_check(const struct task *task, struct source_findings *out, struct err *e)
+{
     struct source *s = NULL;
     int rc;
 
     *out = (struct source_findings){.items = NULL};
-    if (engine == NULL)
-        return err_set(e, ERR_CONFIG, "no source engine is named '%s'", task->source.engine_name);
-    if (file_make_directory(config.private_directory, 0750, e) != 0 ||
-        engine->open(&config, &s, e) != 0)
+    if (source_open(task, &s, e) != 0)
         return -1;
-    rc = engine->check(s, out, e);
-    engine->close(&s);
+    rc = s->engine->check(s, out, e);
+    s->engine->close(&s);
     if (rc != 0)
         source_findings_free(out);
     return rc;

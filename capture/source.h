@@ -341,6 +341,10 @@ void source_findings_free(struct source_findings *findings);
 int source_start(struct source *s, const struct start_bound *start, struct position *out,
                  struct source_ranges *ranges, struct err *e);
 
+/* The task's engine, opened for one look at the source: nothing stops it, it beats for nobody.
+   Close it by its engine. */
+int source_open(const struct task *task, struct source **out, struct err *e);
+
 /* Opens and connects the task's source for one look: *out is what source_start() finds.  A start
    of START_NONE asks for the ranges only. */
 int source_look(const struct task *task, const struct start_bound *start, struct position *at,

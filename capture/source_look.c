@@ -5,8 +5,6 @@
 
 #include "common/clock.h"
 #include "common/err.h"
-#include "common/file.h"
-#include "common/task.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -190,12 +188,6 @@ int
 source_look(const struct task *task, const struct start_bound *start, struct position *at,
             struct source_ranges *out, struct err *e)
 {
-    const struct source_engine *engine = source_engine_find(task->source.engine_name);
-    struct source_config config = {
-        .task = task,
-        .private_directory = task->weir.runtime_directory,
-        .stop_fd = -1,
-    };
     struct source_identity identity;
     struct source_table **tables;
     struct source *s = NULL;
@@ -203,13 +195,10 @@ source_look(const struct task *task, const struct start_bound *start, struct pos
     int rc = -1;
 
     *out = (struct source_ranges){.items = NULL};
-    if (engine == NULL)
-        return err_set(e, ERR_CONFIG, "no source engine is named '%s'", task->source.engine_name);
-    if (file_make_directory(config.private_directory, 0750, e) != 0 ||
-        engine->open(&config, &s, e) != 0)
+    if (source_open(task, &s, e) != 0)
         return -1;
-    if (engine->connect(s, &identity, e) == 0 && engine->tables(s, &tables, &n, e) == 0)
+    if (s->engine->connect(s, &identity, e) == 0 && s->engine->tables(s, &tables, &n, e) == 0)
         rc = source_start(s, start, at, out, e);
-    engine->close(&s);
+    s->engine->close(&s);
     return rc;
 }

@@ -359,10 +359,9 @@ tables_load_begins(struct member *m, bool is_reload)
 {
     stats_table_set(m->stats, TSTAT_FULL_LOAD_BEGAN, (uint64_t)clock_real_ns());
     stats_table_set(m->stats, TSTAT_FULL_LOAD_ENDED, 0);
-    if (is_reload) {
-        stats_table_set(m->stats, TSTAT_FULL_LOAD_ROWS, 0);
+    stats_table_set(m->stats, TSTAT_FULL_LOAD_ROWS, 0); /* of an earlier generation too */
+    if (is_reload)
         stats_table_set(m->stats, TSTAT_FULL_LOAD_RELOADED, 1);
-    }
     stats_table_state(m->stats, is_reload ? TABLE_RELOAD : TABLE_BEFORE_LOAD);
 }
 

@@ -50,17 +50,21 @@ def iso(moment):
     return moment.isoformat(timespec="milliseconds")
 
 
-@pytest.fixture(scope="module")
-def shop():
-    """Six commits in dbo.a, the even ones in dbo.b too, on a server that is not at UTC."""
-    server = Mssqld()
+def start_elsewhere(server):
+    """The server's clock is set to a zone of its own."""
     zone, os.environ["TZ"] = os.environ.get("TZ"), "America/St_Johns"
     try:
-        server.start()
+        return server.start()
     finally:
         os.environ.pop("TZ")
         if zone is not None:
             os.environ["TZ"] = zone
+
+
+@pytest.fixture(scope="module")
+def shop():
+    """Six commits in dbo.a, the even ones in dbo.b too, on a server that is not at UTC."""
+    server = start_elsewhere(Mssqld())
     make_database(server, [TABLE.format("a"), TABLE.format("b")], ["a", "b"])
     with source.connect(server, "shop") as c:
         server.before = source.query(c, "SELECT SYSUTCDATETIME()")[0][0]
@@ -266,7 +270,7 @@ def keep_inserting(server, stop, first, failures):
 @pytest.fixture
 def idle_shop():
     """One table, one row; the log goes on by itself while nothing changes."""
-    with Mssqld(options=["--dummy-row-ms", "300"]) as server:
+    with start_elsewhere(Mssqld(options=["--dummy-row-ms", "300"])) as server:
         make_database(server, [TABLE.format("a")], ["a"])
         with source.connect(server, "shop") as c:
             put(c, "a", 1)
@@ -394,6 +398,7 @@ def test_reload_of_a_task_while_encoder_and_shipper_run(idle_shop, kinesisd):
             reader.wait(lambda rs: any(r.is_data and r.data["id"] == 22 for r in rs), 30, "the log")
             again = [r for r in reader.records if r.is_load][20:]
             assert sorted(r.data["id"] for r in again) == list(range(2, 22))
+            assert p.table_statistics()["TableStatistics"][0]["FullLoadRows"] == 20
             assert (p.state / "before.2" / "capture.json").exists()
             assert [f.name for f in (p.state / "requests").iterdir()][0].endswith(".done")
             assert "begins-anew" in p.capture.log_text()
