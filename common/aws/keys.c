@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define LAST_YEAR 2261
+
 /* ---- time ---- */
 
 static bool
@@ -69,6 +71,11 @@ keys_time(const char *text, int64_t *real_ns)
         text += strspn(text, "0123456789");
     if (!offset(&text, &east) || *text != '\0' || month < 1 || month > 12 || day < 1 || day > 31)
         return false;
+    /* Beyond what nanoseconds in 64 bits can count: as good as never. */
+    if (year > LAST_YEAR) {
+        *real_ns = INT64_MAX;
+        return true;
+    }
     days = clock_days_from_civil(year, (unsigned)month, (unsigned)day);
     *real_ns = (days * 86400 + hour * 3600 + minute * 60 + second - east) * NS_PER_S;
     return true;
