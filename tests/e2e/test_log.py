@@ -257,14 +257,15 @@ def test_many_tables_cost_one_round_trip(mssqld):
         wait_until(lambda: polls() > looks + 50, 30, "fifty looks")
         assert p.capture.log_text() == log
         later, looks_later = idle_since()
-        assert abs((later - messages) - (looks_later - looks)) <= 1
+        # One a look, and now and then (by time, not by table) a question about the capture job.
+        assert later - messages <= 1.2 * (looks_later - looks) + 5
         commits = 10
         with source.connect(mssqld, "shop") as c:
             for i in range(commits):
                 source.execute(c, f"INSERT INTO dbo.t{30 * i} VALUES ({i})")
                 wait_until(lambda: len(changes_of(p)) == i + 1, 30, "the change")
         end, looks_end = idle_since()
-        assert (end - later) - (looks_end - looks_later) <= 3 * commits + 1
+        assert end - later <= 1.2 * (looks_end - looks_later) + 3 * commits + 5
         assert 30_000 < relay.largest < 120_000  # all probes in one batch
         assert not any("TRAN".encode("utf-16le") in text for text in relay.texts)
         assert p.capture.stop() == 0
