@@ -497,3 +497,45 @@ def test_loaded_anew_after_a_gap(mssqld, tables):
         wait_until(lambda: 4 in ids([x for x in dump(p) if x.operation == "insert"]), 20, "the next change")
         assert json.loads((p.state / "capture.json").read_text())["tables"][0].get("lost") is None
         assert p.capture.stop() == 0
+
+
+def test_check_of_what_cannot_be_made_here(mssqld):
+    """Kinds of tables and settings of the server that mssqld only shows."""
+    make_database(mssqld, ["CREATE TABLE dbo.a (id int NOT NULL PRIMARY KEY, v nvarchar(max))"], ["a"])
+    with Pipeline(mssqld, None, database="shop", tables=("dbo.%",)) as p, source.connect(mssqld, "shop") as c:
+        large = found(p, "'max text repl size' is 65536")
+        source.execute(c, large[2].split(" (on ")[0])
+        assert found(p, "max text repl size") is None
+        for view, column, value, thing, words, level in [
+                ("sys.tables", "temporal_type", 2, "dbo.a", "dbo.a is temporal", "warn"),
+                ("sys.tables", "is_memory_optimized", 1, "dbo.a", "dbo.a is memory-optimised", "FAIL"),
+                ("sys.databases", "is_published", 1, None, "published for transactional replication", "warn")]:
+            name = f", @object = N'{thing}'" if thing else ""
+            order = f"EXEC mssqld.override @view = N'{view}', @column = N'{column}', @value = "
+            source.execute(c, f"{order}N'{value}'{name}")
+            assert found(p, words)[1] == level
+            source.execute(c, f"{order}NULL{name}")
+            assert found(p, words) is None
+
+
+@pytest.mark.parametrize("flavour,note", [("azure-sql-database", "Azure SQL Database captures every 20 seconds"),
+                                          ("managed-instance", None), ("rds", None)])
+def test_flavours(mssqld, flavour, note):
+    """Views that are not there are left out; what is special is said; changes come as ever."""
+    two_tables(mssqld)
+    with source.connect(mssqld, "shop") as c:
+        source.execute(c, f"EXEC mssqld.flavour @name = N'{flavour}'")
+    with Pipeline(mssqld, None, database="shop", tables=("dbo.%",), migration="cdc", weir=HEALTH) as p, \
+            source.connect(mssqld, "shop") as c:
+        p.capture.start()
+        started(p)
+        source.execute(c, "INSERT INTO dbo.a VALUES (1, N'x')")
+        wait_for(p, 1)
+        wait_until(lambda: gauge(p, "retention_ns") == 3 * DAY * 10**9, 20, "the retention")
+        assert {a["text"].split(",")[0].split(":")[0] for a in alarms(p).values()} <= {note}
+        assert [x for x in findings(p).values() if x[0] == "FAIL"] == []
+        if note:
+            assert alarms(p)["latency-floor"]["level"] == "note" and found(p, note)[1] == "ok"
+        elif flavour == "rds":
+            assert "rds_set_configuration" in found(p, "takes at most")[2]
+        assert p.capture.running and p.capture.stop() == 0
