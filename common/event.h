@@ -25,7 +25,7 @@
 
 struct err;
 
-#define EVENT_FORMAT          1U /* record_format of change rings */
+#define EVENT_FORMAT          2U /* record_format of change rings */
 #define EVENT_MAX_COLUMNS     1024
 #define EVENT_MAX_TRANSACTION 16
 

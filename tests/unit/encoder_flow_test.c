@@ -287,7 +287,7 @@ send_watermark(uint32_t encoder)
 
     memset(&mark, 0, sizeof(mark));
     mark.kind = WATERMARK;
-    mark.format = EVENT_FORMAT;
+    mark.format = RECORD_FORMAT;
     mark.generation = 1;
     mark.position.b[9] = (uint8_t)(w.next_position >> 8);
     mark.position.b[10] = (uint8_t)w.next_position;
