@@ -109,6 +109,9 @@ grant_packet_size(const struct conn *c)
     size_t most = c->encrypted ? TDS_PACKET_MAX_TLS : TDS_PACKET_MAX;
     size_t size = c->login.packet_size == 0 ? TDS_PACKET_DEFAULT : c->login.packet_size;
 
+    if (c->fault.packet_size != 0 && size > c->fault.packet_size)
+        size = c->fault.packet_size;
+
     if (size < TDS_PACKET_MIN)
         return TDS_PACKET_MIN;
     return size > most ? most : size;

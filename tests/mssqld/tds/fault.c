@@ -76,6 +76,10 @@ take_fault(struct fault *f, const char *name, const char *a, const char *b)
     }
     if (*b != '\0')
         return false;
+    if (strcmp(name, "packet") == 0) {
+        f->packet_size = (uint32_t)n;
+        return n >= 512 && n <= 32767;
+    }
     if (strcmp(name, "hold") == 0) {
         f->hold_after = n;
         return true;

@@ -8,6 +8,7 @@
  *     CONNECTION reset BYTES          the same with a TCP reset
  *     CONNECTION hold BYTES           sends no more after them, but stays (0 = silent from the start)
  *     CONNECTION slow BYTES MS        a pause after each so many bytes
+ *     CONNECTION packet BYTES         grants packets of that size at most (512 at least)
  *     CONNECTION hostile KIND ANSWER  the so-manieth answer to a request is replaced: hostile.h
  *     CONNECTION route HOST PORT      the login is answered with a routing to another server
  *
@@ -35,7 +36,8 @@ struct fault {
     bool has_ended;
     uint32_t slow_bytes; /* 0 = not slow */
     uint32_t slow_ms;
-    const char *hostile; /* kind; NULL = none */
+    uint32_t packet_size; /* 0 = as the client asks */
+    const char *hostile;  /* kind; NULL = none */
     unsigned hostile_answer;
     unsigned answers;    /* so far */
     uint16_t route_port; /* 0 = no routing */
