@@ -60,6 +60,30 @@ START_TEST(allowed_by_the_database)
 }
 END_TEST
 
+/* Metadata has no versions: DDL of a table ends the snapshots that read it later. */
+START_TEST(changed_by_ddl)
+{
+    struct session *s = tracked();
+    struct session *b = another();
+
+    ok(s, "ALTER DATABASE db SET ALLOW_SNAPSHOT_ISOLATION ON");
+    ok(b, "SET TRANSACTION ISOLATION LEVEL SNAPSHOT; BEGIN TRAN; SELECT v FROM t");
+    ok(s, "BEGIN TRAN; ALTER TABLE t ADD x int NULL; ROLLBACK");
+    expect(b, "SELECT v FROM t", "0\n"); /* nothing came of that */
+    ok(s, "ALTER TABLE u ADD x int NULL; CREATE TABLE w (a int)");
+    expect(b, "SELECT v FROM t", "0\n");
+    ok(s, "ALTER TABLE t ADD x int NULL");
+    refused(b, "SELECT v FROM t", 3961);
+    expect(b, "SELECT @@TRANCOUNT, v FROM t", "0|0\n");
+    ok(b, "BEGIN TRAN; SELECT v FROM t");
+    ok(s, "DROP TABLE u");
+    expect(b, "SELECT v FROM t", "0\n");
+    refused(b, "SELECT id FROM u", 3961);
+    session_close(&b);
+    session_close(&s);
+}
+END_TEST
+
 static uint64_t
 part(const char *digits, int from, int size)
 {
@@ -209,6 +233,7 @@ main(void)
 
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_add_test(c, allowed_by_the_database);
+    tcase_add_test(c, changed_by_ddl);
     tcase_add_test(c, savepoint_between_commits);
     tcase_add_test(c, tables_held_still);
     tcase_add_test(c, shared_deadlock);

@@ -86,6 +86,8 @@ bind_source_name(struct binder *b, struct from *f, const char *alias, struct rel
     t = f->kind == FROM_TABLE ? catalog_find(b->s, &f->name, 'U') : NULL;
     if (t == NULL)
         return invalid_object(b, f);
+    if (catalog_check_snapshot(b->s, t) != 0)
+        return -1;
     by_column = rights_by_column(b->s, t);
     if (!by_column && security_require(b->s, t, "SELECT") != 0)
         return -1;

@@ -380,6 +380,60 @@ catalog_find_id(struct session *s, struct database *d, int object_id)
     return t;
 }
 
+void
+catalog_note_ddl(struct session *s, const struct table *t)
+{
+    int room = (int)(sizeof s->ddl_changed / sizeof s->ddl_changed[0]);
+
+    if (s->n_ddl_changed < room)
+        s->ddl_changed[s->n_ddl_changed++] =
+            (struct ddl_note){.database_id = t->db->id, .object_id = t->object_id};
+}
+
+void
+catalog_publish_ddl(struct session *s, bool committed)
+{
+    struct engine *g = s->engine;
+
+    if (committed && s->n_ddl_changed > 0) {
+        (void)pthread_mutex_lock(&g->mutex);
+        if (g->ddl_notes == NULL) {
+            g->ddl_notes = calloc(DDL_NOTES, sizeof *g->ddl_notes);
+            CHECK(g->ddl_notes != NULL);
+        }
+        for (int i = 0; i < s->n_ddl_changed; i++) {
+            s->ddl_changed[i].at = ++g->ddl_count;
+            g->ddl_notes[g->ddl_count % DDL_NOTES] = s->ddl_changed[i];
+        }
+        (void)pthread_mutex_unlock(&g->mutex);
+    }
+    s->n_ddl_changed = 0;
+}
+
+int
+catalog_check_snapshot(struct session *s, const struct table *t)
+{
+    struct engine *g = s->engine;
+    bool changed = false;
+
+    if (!s->snapshot_tx)
+        return 0;
+    (void)pthread_mutex_lock(&g->mutex);
+    for (int i = 0; g->ddl_notes != NULL && i < DDL_NOTES; i++)
+        changed = changed || (g->ddl_notes[i].at > s->snapshot_ddl &&
+                              g->ddl_notes[i].database_id == t->db->id &&
+                              g->ddl_notes[i].object_id == t->object_id);
+    (void)pthread_mutex_unlock(&g->mutex);
+    if (!changed)
+        return 0;
+    return sqlerr_set(&s->error, 3961, 16, 1,
+                      "Snapshot isolation transaction failed in database '%s' because the object "
+                      "accessed by the statement has been modified by a DDL statement in another "
+                      "concurrent transaction since the start of this transaction.  It is "
+                      "disallowed because the metadata is not versioned.",
+                      t->db->name);
+}
+
 int
 catalog_column(const struct table *t, const char *name)
 {

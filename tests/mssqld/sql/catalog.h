@@ -84,6 +84,12 @@ struct table *catalog_find_id(struct session *s, struct database *d, int object_
 /* Database a name speaks of; NULL and error 911 or 916. */
 struct database *catalog_database(struct session *s, const struct name *name);
 
+/* DDL changes this table: told to snapshots when the transaction commits. */
+void catalog_note_ddl(struct session *s, const struct table *t);
+void catalog_publish_ddl(struct session *s, bool committed);
+/* Error 3961 when the table was changed since the session's snapshot began. */
+int catalog_check_snapshot(struct session *s, const struct table *t);
+
 int catalog_column(const struct table *t, const char *name); /* position or -1 */
 int catalog_schema_id(struct session *s, struct database *d, const char *schema); /* -1 */
 

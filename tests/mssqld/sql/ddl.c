@@ -264,6 +264,7 @@ drop_object(struct session *s, const struct name *name, char type, bool if_exist
     }
     if (ddl_begin(s, t->db) != 0)
         return -1;
+    catalog_note_ddl(s, t);
     for (int i = 0; i < t->n_instances; i++)
         if (cdc_drop_instance(s, t->db, t->instances[i].object_id) != 0)
             return -1;

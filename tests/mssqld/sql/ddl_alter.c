@@ -84,6 +84,7 @@ ddl_alter_add(struct session *s, struct stmt *x)
         return ddl_no_such_table(s, &x->name);
     if (ddl_begin(s, t->db) != 0)
         return -1;
+    catalog_note_ddl(s, t);
     first = t->n_columns > 0 ? t->columns[t->n_columns - 1].id + 1 : 1;
     first = (int)session_int(s, first,
                              "SELECT max(%d, coalesce((SELECT v + 1 FROM d%d.sys_meta WHERE k = "
@@ -172,6 +173,7 @@ ddl_alter_drop(struct session *s, struct stmt *x)
     if (t == NULL)
         return ddl_no_such_table(s, &x->name);
     rc = ddl_begin(s, t->db);
+    catalog_note_ddl(s, t);
     if (rc == 0 && x->op == 'c')
         rc = cdc_note_ddl(s, t, x->text, false);
     for (int i = 0; i < x->n_columns && rc == 0; i++) {
@@ -215,6 +217,7 @@ ddl_alter_column(struct session *s, struct stmt *x)
                           "ALTER COLUMN from %s to %s is not supported by this test server.",
                           type_name(t->columns[at].type.base), type_name(def->type.base));
     rc = ddl_begin(s, t->db);
+    catalog_note_ddl(s, t);
     if (rc == 0)
         rc = cdc_note_ddl(s, t, x->text, is_retyped(&t->columns[at].type, &def->type));
     if (rc == 0)

@@ -406,6 +406,7 @@ engine_close(struct engine **engine)
         g->databases = next;
     }
     fault_free(g);
+    free(g->ddl_notes);
     flavour_free(g);
     (void)pthread_cond_destroy(&g->changed);
     (void)pthread_cond_destroy(&g->job_wake);

@@ -29,6 +29,7 @@
 #define SHARES_MAX 64
 
 struct table;
+struct ddl_note;
 struct fault;
 struct override;
 struct job;
@@ -87,6 +88,8 @@ struct engine {
     _Atomic bool agent_running;
     _Atomic bool stopping;
     int n_shares;               /* of all sessions; under mutex */
+    struct ddl_note *ddl_notes; /* ring of the last DDL_NOTES; under mutex */
+    uint64_t ddl_count;
     struct fault *faults;       /* under mutex */
     struct override *overrides; /* under mutex */
     _Atomic int flavour;        /* enum flavour */
@@ -144,6 +147,15 @@ struct cdc_tx {
     uint64_t tran_id;
 };
 
+#define DDL_NOTES 256
+
+/* A table changed by DDL, for snapshots older than that. */
+struct ddl_note {
+    int database_id;
+    int object_id;
+    uint64_t at; /* engine.ddl_count then */
+};
+
 /* A table held still. */
 struct share {
     struct database *db;
@@ -184,6 +196,9 @@ struct session {
     bool sqlite_tx;
     uint64_t turn; /* counts transactions: between two of them others may write; never 0 */
     bool snapshot_tx;
+    uint64_t snapshot_ddl;           /* engine.ddl_count when the view was fixed */
+    struct ddl_note ddl_changed[16]; /* by this transaction */
+    int n_ddl_changed;
     bool ddl_in_tx;
     bool cdc_internal; /* statements of the engine itself: not captured, not checked */
     uint64_t tran_descriptor;

@@ -117,6 +117,9 @@ tx_begin_read(struct session *s)
                           "snapshot isolation is not allowed in this database. Use ALTER DATABASE "
                           "to allow snapshot isolation.",
                           s->current->name);
+    (void)pthread_mutex_lock(&s->engine->mutex);
+    s->snapshot_ddl = s->engine->ddl_count; /* before the view: one too many refused, none missed */
+    (void)pthread_mutex_unlock(&s->engine->mutex);
     if (begin_sqlite(s) != 0)
         return -1;
     s->snapshot_tx = true;
@@ -170,6 +173,7 @@ finish(struct session *s, bool commit)
     if (undone || rc != 0) /* what the catalog held may never have been */
         catalog_forget(s);
     s->turn++;
+    catalog_publish_ddl(s, commit && rc == 0);
     forget(s);
     unlock_all(s, captured ? s->cdc.commit_lsn : NULL, wrote && commit && rc == 0);
     if (deferred != NULL)
