@@ -198,8 +198,12 @@ take_instance(struct sqlserver *s, struct err *e)
     if (take_name(in, schema, name, is_selected, e) != 0)
         return -1;
     if (change_object != 0) {
-        if (!has_start)
-            return err_set(e, ERR_PROTOCOL, "capture instance %s has no start_lsn yet", instance);
+        if (!has_start) {
+            err_set(e, ERR_PROTOCOL,
+                    "capture instance %s has no start_lsn yet: the capture job has not come to it",
+                    instance);
+            return err_hint(e, "EXEC sys.sp_cdc_start_job @job_type = N'capture'");
+        }
         in->start = start;
         return 0;
     }

@@ -147,11 +147,15 @@ take_change_tables(struct sqlserver *s, uint64_t *digest, struct err *e)
         s->instances[i]->is_seen = s->instances[i]->change_object == 0;
     while ((rc = db_next(s->db, e)) == 1) {
         int32_t object = (int32_t)db_int(s->db, 0);
+        struct lsn start;
 
+        /* The capture job has not come to a new instance yet: it is not there before it has. */
+        if (!lsn_read(s->db, 1, &start))
+            continue;
         *digest += digest_row(s, object); /* in whatever order the rows come */
         for (size_t i = 0; i < s->n_instances; i++)
             if (s->instances[i]->change_object == object) {
-                (void)lsn_read(s->db, 1, &s->instances[i]->start);
+                s->instances[i]->start = start;
                 s->instances[i]->is_seen = true;
             }
     }

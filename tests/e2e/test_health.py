@@ -92,6 +92,25 @@ def test_capture_job(mssqld):
         assert p.capture.stop() == 0
 
 
+def test_table_enabled_while_the_job_is_stopped(mssqld):
+    """It has no place in the log until the job comes to it: the task goes on and says what is amiss."""
+    two_tables(mssqld)
+    with Pipeline(mssqld, None, database="shop", tables=("dbo.%",), migration="cdc", weir=HEALTH) as p, \
+            source.connect(mssqld, "shop") as c:
+        p.capture.start()
+        started(p)
+        source.execute(c, "EXEC sys.sp_cdc_stop_job @job_type = N'capture'")
+        source.execute(c, "CREATE TABLE dbo.late (id int NOT NULL PRIMARY KEY)")
+        enable(c, "late")
+        alarm = wait_alarm(p, "capture-job-stopped")
+        assert p.capture.running and "source-retry" not in p.capture.log_text()
+        source.execute(c, alarm["remedy"])
+        wait_over(p, "capture-job-stopped")
+        wait_until(lambda: sum(x.operation == "create-table" for x in dump(p)) == 3, 20, "the late table")
+        source.execute(c, "INSERT INTO dbo.late VALUES (1)")
+        assert ids(wait_for(p, 1)) == [1] and p.capture.stop() == 0
+
+
 def test_retention_guard(mssqld, kinesisd):
     """Half of the retention used up, then four fifths: said once each; delivered, it is over."""
     two_tables(mssqld)
