@@ -445,6 +445,28 @@ def test_function_that_refuses_is_an_error_not_silence(mssqld):
         assert p.capture.stop() == 0
 
 
+def test_function_that_cleanup_overtook(mssqld):
+    """Cleanup runs between the look and the function: 313, and the next look names the hole."""
+    make_database(mssqld, FUNCTION_TABLES)
+    lack_command_id(mssqld)
+    with source.connect(mssqld, "shop") as c, \
+            Pipeline(mssqld, None, database="shop", tables=("dbo.%",), migration="cdc") as p:
+        started(p)
+        p.capture.kill()
+        for i in range(1, 4):
+            source.execute(c, f"INSERT INTO dbo.f VALUES ({i}, {i}, N'x')")
+        source.execute(c, "INSERT INTO dbo.d VALUES (1)")
+        mark = "0x" + bytes(source.query(c, "SELECT MAX([__$start_lsn]) FROM cdc.dbo_f_CT")[0][0]).hex()
+        source.execute(c, "EXEC mssqld.before_next @match = N'fn_cdc_get_all_changes_dbo_f', @sql = N'EXEC "
+                          "sys.sp_cdc_cleanup_change_table @capture_instance = N''dbo_f'', "
+                          f"@low_water_mark = {mark}, @threshold = 5000'")
+        p.capture.start()
+        assert [x.after for x in wait_for(p, 1)] == [["1"]]  # dbo.d goes on, dbo.f gives nothing
+        text = p.capture.log_text()
+        assert "message 313" in text and "dbo.f" in text and "lost" in text
+        assert p.capture.stop() == 0
+
+
 def test_rights_that_come_and_go_inside_a_transaction(mssqld):
     """Rows have other places by the function than in the change table: between the two is no going on,
     neither with a loss nor with repeats."""
