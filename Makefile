@@ -178,7 +178,7 @@ threads-build: $(patsubst %.c,$(B)/%,$(wildcard tests/unit/*_threads_test.c))
 # Fuzzers: libFuzzer, so clang; sources are compiled for them in one go, a minute at most.
 FUZZERS := $(patsubst tests/fuzz/%.c,build/fuzz/tests/fuzz/%,$(wildcard tests/fuzz/*_fuzz.c))
 fuzz-build: $(FUZZERS)
-build/fuzz/tests/fuzz/%: tests/fuzz/%.c $(foreach p,common capture encoder,$(SRC.$(p))) $(wildcard common/*.h)
+build/fuzz/tests/fuzz/%: tests/fuzz/%.c $(foreach p,$(PARTS),$(SRC.$(p))) $(wildcard */*.h */*/*.h)
 	@mkdir -p $(@D)
 	@$(if $(Q),echo "  FUZZ $<",:)
 	$(Q)clang-14 $(CPPFLAGS_ALL) -std=c17 -O1 -g -DWEIR_FAULTS \
