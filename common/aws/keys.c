@@ -69,7 +69,8 @@ keys_time(const char *text, int64_t *real_ns)
         return false;
     if (sign(&text, "."))
         text += strspn(text, "0123456789");
-    if (!offset(&text, &east) || *text != '\0' || month < 1 || month > 12 || day < 1 || day > 31)
+    if (!offset(&text, &east) || *text != '\0' || year < 1970 || month < 1 || month > 12 ||
+        day < 1 || day > 31)
         return false;
     /* Beyond what nanoseconds in 64 bits can count: as good as never. */
     if (year > LAST_YEAR) {
