@@ -328,9 +328,25 @@ settle_tables(struct capture *c, struct err *e)
 
 /* ---- one connection's life ---- */
 
-static int
-connect_failed(const struct task *task, struct err *e)
+/* Change data capture was switched off for the database: whatever was not read is gone with it. */
+static void
+name_lost(const struct capture *c, struct err *e)
 {
+    char at[POSITION_TEXT_SIZE];
+
+    if (e->code != ERR_CDC_OFF || c->state.is_new)
+        return;
+    (void)position_text(output_position(c->output), at);
+    at[strcspn(at, ".")] = '\0';
+    err_context(e, "changes behind %s are lost, to the end", at);
+}
+
+static int
+connect_failed(const struct capture *c, struct err *e)
+{
+    const struct task *task = c->task;
+
+    name_lost(c, e);
     if (task->source.server_name[0] == '\0')
         return err_context(e, "source of secret %s", task->source.secret_id);
     return err_context(e, "source %s:%u", task->source.server_name, task->source.port);
@@ -343,7 +359,7 @@ session(struct capture *c, struct err *e)
 
     output_state(c->output, STATE_WAIT_SOURCE);
     if (c->engine->connect(c->source, &identity, e) != 0)
-        return connect_failed(c->task, e);
+        return connect_failed(c, e);
     if (identity_check(c, &identity, e) != 0)
         return -1;
     output_state(c->output, STATE_RECOVERING);

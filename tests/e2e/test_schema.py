@@ -380,7 +380,9 @@ def test_change_data_capture_off_for_the_database(mssqld):
         wait_until(lambda: any(c.operation == "insert" for c in dump(p)), 20, "the row")
         alter(mssqld, "EXEC sys.sp_cdc_disable_db")
         assert p.capture.wait() == 78
+        last = [c.position for c in dump(p)][-1].split(".")[0]
         assert "sp_cdc_enable_db" in p.capture.log_text()
+        assert f"changes behind {last} are lost" in p.capture.log_text()
 
 
 def test_column_dropped_during_the_load(mssqld):
