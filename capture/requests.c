@@ -200,6 +200,7 @@ static int
 carry_out_first(struct capture *c, const struct request *r, struct err *e)
 {
     bool loads = c->task->migration_type != MIGRATION_CDC;
+    struct start_bound start;
 
     switch (r->action) {
     case REQUEST_RELOAD:
@@ -215,6 +216,8 @@ carry_out_first(struct capture *c, const struct request *r, struct err *e)
                                   "the task begins with a full load; `weirctl reload TASK` begins "
                                   "it anew",
                                   e);
+        if (bounds_start(r->from, &start) != NULL)
+            return request_refuse(c->task, r, "its start is no position", e);
         return begin_anew(c, r, e);
     case REQUEST_RESUME:
         if (stop_pass(c, e) != 0)

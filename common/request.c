@@ -242,7 +242,8 @@ parse(const struct task *t, const char *text, size_t size, struct request *r)
     else if (strcmp(task, t->identifier) != 0)
         why = "it is for another task";
     else if (strlen(from) >= sizeof(r->from) || !parse_tables(tables, r) ||
-             (known == REQUEST_RELOAD_TABLES) != (r->n_tables > 0))
+             (known == REQUEST_RELOAD_TABLES) != (r->n_tables > 0) ||
+             (known == REQUEST_START) != (from[0] != '\0'))
         why = "it is damaged";
     r->action = (enum request_action)known;
     if (why == NULL)

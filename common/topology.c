@@ -68,16 +68,21 @@ topology_write(const struct task *t, const struct topology *topo, struct err *e)
 {
     char path[TOPOLOGY_PATH_MAX];
     char baseline[POSITION_HEX_SIZE];
-    char text[1024];
-    int n;
+    json_t *root;
+    char *text;
+    int rc;
 
     position_hex(&topo->baseline, baseline);
-    n = snprintf(text, sizeof(text),
-                 "{\"generation\": %" PRIu64 ", \"encoders\": %" PRIu32 ", \"shippers\": %" PRIu32
-                 ",\n \"baseline\": \"%s\", \"request\": \"%s\", \"start\": \"%s\"}\n",
-                 topo->generation, topo->encoders, topo->shippers, baseline, topo->request,
-                 topo->start);
-    return file_replace(topology_state_file(t, TOPOLOGY_FILE, path), text, (size_t)n, 0640, e);
+    root = json_pack("{s:I, s:I, s:I, s:s, s:s, s:s}", "generation", (json_int_t)topo->generation,
+                     "encoders", (json_int_t)topo->encoders, "shippers", (json_int_t)topo->shippers,
+                     "baseline", baseline, "request", topo->request, "start", topo->start);
+    text = root != NULL ? json_dumps(root, JSON_INDENT(1)) : NULL;
+    json_decref(root);
+    if (text == NULL)
+        return err_set(e, ERR_NOMEM, "writing %s", TOPOLOGY_FILE);
+    rc = file_replace(topology_state_file(t, TOPOLOGY_FILE, path), text, strlen(text), 0640, e);
+    free(text);
+    return rc;
 }
 
 static int

@@ -8,16 +8,20 @@
 #include "capture/source.h"
 #include "common/clock.h"
 #include "common/err.h"
+#include "common/file.h"
 #include "common/task.h"
+#include "common/topology.h"
 #include "deploy/weirctl/snapshot.h"
 #include "deploy/weirctl/text.h"
 
 #include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define USAGE      "positions TASK [--json]"
 #define NAME_WIDTH 24
+#define ENDED_MAX  65536
 
 struct place {
     const char *name;
@@ -66,6 +70,36 @@ time_or_dash(int64_t real_ns, char *buf)
     else
         (void)clock_iso(real_ns, buf);
     return buf;
+}
+
+/* The stop at which the task has ended, and when; false when it has not. */
+static bool
+task_has_ended(const struct task *t, char *stop, size_t size, char *when)
+{
+    char path[TOPOLOGY_PATH_MAX];
+    struct err ignored = ERR_INIT;
+    const char *stop_text = NULL;
+    const char *when_text = NULL;
+    char *text;
+    size_t length;
+    int resumed = 0;
+    json_t *root;
+    bool has_ended;
+
+    if (file_read(topology_state_file(t, "ended.json", path), ENDED_MAX, &text, &length,
+                  &ignored) != 0)
+        return false;
+    root = json_loadb(text, length, 0, NULL);
+    free(text);
+    has_ended = json_unpack(root, "{s:s, s:s, s:b}", "stop", &stop_text, "written", &when_text,
+                            "resumed", &resumed) == 0 &&
+                resumed == 0;
+    if (has_ended) {
+        (void)snprintf(stop, size, "%s", stop_text);
+        (void)snprintf(when, CLOCK_ISO_SIZE, "%s", when_text);
+    }
+    json_decref(root);
+    return has_ended;
 }
 
 /* ---- text ---- */
@@ -148,7 +182,13 @@ static void
 print_text(const struct task *t, const struct place *places, size_t n,
            const struct source_ranges *ranges)
 {
-    (void)printf("task %s\n\n", t->identifier);
+    char stop[256];
+    char when[CLOCK_ISO_SIZE];
+
+    (void)printf("task %s\n", t->identifier);
+    if (task_has_ended(t, stop, sizeof(stop), when))
+        (void)printf("ended at CdcStopPosition %s on %s\n", stop, when);
+    (void)printf("\n");
     for (size_t i = 0; i < n; i++)
         print_place(&places[i]);
     if (n == 0)
@@ -162,7 +202,12 @@ print_json(const struct task *t, const struct place *places, size_t n,
            const struct source_ranges *ranges)
 {
     json_t *o = json_pack("{s:s}", "ReplicationTaskIdentifier", t->identifier);
+    char stop[256];
+    char when[CLOCK_ISO_SIZE];
 
+    if (task_has_ended(t, stop, sizeof(stop), when))
+        (void)json_object_set_new(o, "Ended",
+                                  json_pack("{s:s, s:s}", "CdcStopPosition", stop, "Time", when));
     for (size_t i = 0; i < n; i++)
         (void)json_object_set_new(o, places[i].json,
                                   place_json(&places[i].position, places[i].real_ns));

@@ -323,6 +323,7 @@ def test_idle_source_stops_stays_ended_and_goes_on(idle_shop, kinesisd):
         assert p.capture.wait(30) == 0, p.logs()
         assert stream_ids(reader) == [1]
         assert all(s.running for s in p.stages[1:])
+        assert "ended at CdcStopPosition server_time:" in p.weirctl("positions", p.task_file).stdout
         with source.connect(idle_shop, "shop") as c:
             put(c, "a", 2)
         # A supervisor or an operator that starts it again is told, and nothing moves.

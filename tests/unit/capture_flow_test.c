@@ -813,6 +813,7 @@ START_TEST(requests_that_do_not_fit_are_refused)
     check_all(true);
     task.migration_type = MIGRATION_CDC;
     ask(REQUEST_RELOAD, "");
+    ask(REQUEST_START, "\"yesterday\"");
     must_run();
     ck_assert(!is_asked());
     check_all(true);

@@ -183,6 +183,8 @@ static const char *const bad[] = {
     "{\"format\": 1, \"task\": \"t\", \"action\": \"resume\", \"from\": \"\", \"tables\": "
     "[{\"schema\": \"a\", \"table\": \"b\"}]}",
     "{" GOOD ", \"task\": \"t\"}",
+    "{\"format\": 1, \"task\": \"t\", \"action\": \"start\", \"from\": \"\", \"tables\": []}",
+    "{\"format\": 1, \"task\": \"t\", \"action\": \"reload\", \"from\": \"now\", \"tables\": []}",
 };
 
 /* What is no request is never met twice, and hides none that is. */
