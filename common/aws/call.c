@@ -76,7 +76,7 @@ static int
 start(struct http *h, struct http_call *call, const struct aws_request *r,
       const struct aws_endpoint *endpoint, int64_t now_ns, struct err *e)
 {
-    struct lines l;
+    struct lines l = {.target = ""};
     const char *sent[HTTP_MAX_HEADERS] = {"Expect:", l.content_type, l.host};
     size_t n = 3;
     size_t size = strlen(r->body);
