@@ -10,6 +10,7 @@
 int
 page_begin(struct page *p, size_t rows, size_t n_columns, struct err *e)
 {
+    size_t n = rows * n_columns + 1;
     struct value *values;
     struct position *positions;
     int *wire;
@@ -17,16 +18,23 @@ page_begin(struct page *p, size_t rows, size_t n_columns, struct err *e)
     p->n_rows = 0;
     p->wire_known = false;
     arena_reset(&p->arena);
+    /* A page may have been another table's, with fewer and wider rows or more and narrower ones. */
+    if (n_columns > p->columns) {
+        wire = realloc(p->wire, n_columns * sizeof(*wire));
+        if (wire == NULL)
+            return err_set(e, ERR_NOMEM, "page of %zu columns", n_columns);
+        p->wire = wire;
+        p->columns = n_columns;
+    }
+    if (n > p->n_values) {
+        values = realloc(p->values, n * sizeof(*values));
+        if (values == NULL)
+            return err_set(e, ERR_NOMEM, "page of %zu rows", rows);
+        p->values = values;
+        p->n_values = n;
+    }
     if (rows <= p->capacity)
         return 0;
-    wire = realloc(p->wire, (n_columns + 1) * sizeof(*wire));
-    if (wire == NULL)
-        return err_set(e, ERR_NOMEM, "page of %zu columns", n_columns);
-    p->wire = wire;
-    values = realloc(p->values, rows * (n_columns > 0 ? n_columns : 1) * sizeof(*values));
-    if (values == NULL)
-        return err_set(e, ERR_NOMEM, "page of %zu rows", rows);
-    p->values = values;
     positions = realloc(p->positions, rows * sizeof(*positions));
     if (positions == NULL)
         return err_set(e, ERR_NOMEM, "page of %zu rows", rows);

@@ -42,7 +42,9 @@ struct page {
     int *wire;                  /* wire types of the result set's columns */
     bool wire_known;            /* they were asked for since page_begin() */
     size_t n_rows;
-    size_t capacity; /* rows */
+    size_t n_values; /* room in values, */
+    size_t columns;  /* in wire, */
+    size_t capacity; /* in positions */
 };
 
 struct instance {

@@ -1313,6 +1313,25 @@ START_TEST(pages_end_by_bytes)
 }
 END_TEST
 
+/* A reader's page serves one table after the other: rows may become wider. */
+START_TEST(page_grows_with_the_columns)
+{
+    static const size_t shapes[][2] = {{100, 3}, {50, 40}, {8000, 2}, {80, 1024}, {100, 3}};
+    struct page p = {.values = NULL};
+    struct err e = ERR_INIT;
+
+    for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
+        ck_assert_int_eq(page_begin(&p, shapes[i][0], shapes[i][1], &e), 0);
+        ck_assert_uint_ge(p.n_values, shapes[i][0] * shapes[i][1]);
+        ck_assert_uint_ge(p.capacity, shapes[i][0]);
+        ck_assert_uint_ge(p.columns, shapes[i][1]);
+        ck_assert_uint_le(p.n_values, 100000); /* never the most rows times the most columns */
+        memset(p.values, 0, p.n_values * sizeof(*p.values));
+    }
+    page_free(&p);
+}
+END_TEST
+
 static void
 free_cut(struct source_piece *pieces, size_t n)
 {
@@ -1509,6 +1528,7 @@ main(void)
     tcase_add_test(tc, new_instance_takes_over);
     tcase_add_test(tc, pages_are_key_ranges);
     tcase_add_test(tc, pages_end_by_bytes);
+    tcase_add_test(tc, page_grows_with_the_columns);
     tcase_add_test(tc, pieces_by_statistics);
     tcase_add_test(tc, pieces_by_counting);
     tcase_add_test(tc, pieces_of_a_heap);
