@@ -431,19 +431,23 @@ message_row(struct message_writer *w, const struct plan *plan, const struct even
 
 /* ---- control records ---- */
 
+static bool
+is_alter(const struct event *ev)
+{
+    return ev->operation >= EVENT_RENAME_TABLE;
+}
+
 static const struct plan_alter *
 alter_of(const struct plan *plan, const struct event *ev)
 {
-    return ev->operation >= EVENT_RENAME_TABLE ? &plan->alters[PLAN_ALTER(ev->operation)] : NULL;
+    return &plan->alters[PLAN_ALTER(ev->operation)];
 }
 
 bool
 message_is_sent(const struct plan *plan, const struct event *ev)
 {
-    const struct plan_alter *a = alter_of(plan, ev);
-
-    if (a != NULL)
-        return a->is_sent;
+    if (is_alter(ev))
+        return alter_of(plan, ev)->is_sent;
     return ev->operation != EVENT_DROP_TABLE || plan->is_drop_sent ||
            position_is_load(&ev->position);
 }
@@ -462,12 +466,13 @@ message_control_is_sound(const struct event *ev)
 size_t
 message_control_bound(const struct plan *plan, const struct event *ev)
 {
-    const struct plan_alter *a = alter_of(plan, ev);
+    const struct plan_alter *a;
     size_t bound = CLOCK_ISO_SIZE + FRAGMENT_SLACK;
 
-    if (a == NULL)
+    if (!is_alter(ev))
         return bound + plan->create_table.head.size + plan->create_table.tail.size +
                plan->drop_table.head.size + plan->drop_table.tail.size;
+    a = alter_of(plan, ev);
     bound += (size_t)plan->alter_head.size + plan->alter_details.size + a->tail.size;
     for (uint16_t i = 0; i < ev->n_after && i < a->n_texts; i++)
         if (ev->after[i].kind == VALUE_TEXT)
@@ -495,13 +500,12 @@ size_t
 message_control(const struct message_writer *w, const struct plan *plan, const struct event *ev,
                 char *buf)
 {
-    const struct plan_alter *a = alter_of(plan, ev);
     const struct plan_control *c =
         ev->operation == EVENT_CREATE_TABLE ? &plan->create_table : &plan->drop_table;
     char *at;
 
-    if (a != NULL)
-        return (size_t)(put_alter(w, plan, a, ev, buf) - buf);
+    if (is_alter(ev))
+        return (size_t)(put_alter(w, plan, alter_of(plan, ev), ev, buf) - buf);
     at = put_timestamp(w, fragment_put(buf, plan, c->head));
     return (size_t)(fragment_put(at, plan, c->tail) - buf);
 }
