@@ -7,6 +7,9 @@
 #include "encoder/key.h"
 #include "encoder/plan_text.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+
 /* Text of a row's message that stands in no fragment: numbers, times, positions. */
 #define NUMBERS_BOUND 512
 
