@@ -372,9 +372,8 @@ session(struct capture *c, struct err *e)
         log_info("full-load-ends", "tables=%zu", c->state.n_tables);
         return 0;
     }
-    /* A task that has no table left comes up again for the one it is asked to load anew. */
-    if (requests_now(c, e) != 0 || gap_any_left(c, e) != 0 || start_begin(c, e) != 0 ||
-        load_stop_after(c, e) != 0)
+    c->is_left_due = true;
+    if (start_begin(c, e) != 0 || load_stop_after(c, e) != 0)
         return -1;
     return load_should_stop(c) ? 0 : follow_run(c, e);
 }

@@ -92,6 +92,7 @@ struct capture {
     bool has_no_views;        /* the source gives no exact hand-over; said so already */
     uint32_t rows_since_watermark;
     int64_t reached_real_ns; /* commit time of the place reached; 0 = not known */
+    bool is_left_due;        /* gap_any_left() is to be asked behind the next round */
     struct health_watch watch;
     struct stage_backoff backoff;
     char *key_text; /* room for routing */
@@ -308,7 +309,8 @@ int gap_rejoin(struct capture *c, struct state_table *st, struct err *e);
 /* source_sink.lost */
 int gap_on_lost(void *arg, struct source_table *t, const struct source_gap *gap, struct err *e);
 
-/* ERR_GAP, naming all of them, when every table of the task is suspended. */
+/* ERR_GAP, naming all of them, when every table of the task is suspended.  Asked behind a round of
+   the log, which may have brought a table that came meanwhile. */
 int gap_any_left(struct capture *c, struct err *e);
 
 /* ---- health.c ---- */

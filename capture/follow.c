@@ -235,6 +235,9 @@ follow_run(struct capture *c, struct err *e)
         stats_set(c->stage->stats, STAT_LAG_NS, status.lag_ns > 0 ? (uint64_t)status.lag_ns : 0);
         if (output_beat(c->output, e) != 0 || health_tick(c, e) != 0 || requests_now(c, e) != 0)
             return -1;
+        if (c->is_left_due && gap_any_left(c, e) != 0)
+            return -1;
+        c->is_left_due = false;
         /* Nothing came, so nothing behind it is half given. */
         if (!status.more && position_compare(&from, output_position(c->output)) == 0)
             c->complete = from;

@@ -122,7 +122,8 @@ gap_on_lost(void *arg, struct source_table *t, const struct source_gap *gap, str
     if (gap->remedy[0] != '\0')
         log_warn("gap-remedy", "text=%s", log_quote(gap->remedy, quoted, sizeof(quoted)));
     c->watch.next_look_ns = 0; /* the alarm at once */
-    return gap_any_left(c, e);
+    c->is_left_due = true;
+    return 0;
 }
 
 int

@@ -155,7 +155,7 @@ struct source_sink {
     int (*dropped)(void *arg, struct source_table *t, const struct position *position,
                    const char *new_name, struct err *e);
     /* Changes of t are gone for good.  After 0 t->refused is set and on disk: the engine gives
-       nothing more of t and goes on with the others.  -1: ERR_GAP when no table is left. */
+       nothing more of t and goes on with the others. */
     int (*lost)(void *arg, struct source_table *t, const struct source_gap *gap, struct err *e);
 };
 

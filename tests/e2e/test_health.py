@@ -99,6 +99,8 @@ def test_table_enabled_while_the_job_is_stopped(mssqld):
             source.connect(mssqld, "shop") as c:
         p.capture.start()
         started(p)
+        source.execute(c, "INSERT INTO dbo.a VALUES (7, N'x')")
+        wait_for(p, 1)
         source.execute(c, "EXEC sys.sp_cdc_stop_job @job_type = N'capture'")
         source.execute(c, "CREATE TABLE dbo.late (id int NOT NULL PRIMARY KEY)")
         enable(c, "late")
@@ -108,7 +110,7 @@ def test_table_enabled_while_the_job_is_stopped(mssqld):
         wait_over(p, "capture-job-stopped")
         wait_until(lambda: sum(x.operation == "create-table" for x in dump(p)) == 3, 20, "the late table")
         source.execute(c, "INSERT INTO dbo.late VALUES (1)")
-        assert ids(wait_for(p, 1)) == [1] and p.capture.stop() == 0
+        assert ids(wait_for(p, 2)) == [7, 1] and p.capture.stop() == 0
 
 
 def test_retention_guard(mssqld, kinesisd):
