@@ -439,6 +439,8 @@ def test_killed_around_every_change(mssqld):
         del p.environment["WEIR_CRASH"]
         assert lives > 5
         p.capture.start()
+        alter(mssqld, f"INSERT INTO dbo.t (id, v) VALUES ({n}, N'last')")
+        n += 1
         judge(p, mssqld, "id, v, n, b")
         changes = [c for c in events(p) if c.table == 1]
         assert [c.after[0] for c in changes if c.operation == "insert"] == [str(i) for i in range(n)]
@@ -449,7 +451,7 @@ def test_killed_around_every_change(mssqld):
         versions = [c.version for c in changes]
         assert versions == sorted(versions)
         assert [c.version for c in changes if c.operation == "insert"] == \
-            [v for v in (1, 2, 3, 3, 4, 5) for _ in range(4)]
+            [v for v in (1, 2, 3, 3, 4, 5) for _ in range(4)] + [5]
         assert p.capture.stop() == 0
 
 
