@@ -1,6 +1,4 @@
-#include "capture/capture_internal.h"
-#include "capture/load_pool.h"
-#include "common/clock.h"
+#include "capture/load_internal.h"
 #include "common/err.h"
 #include "common/fault.h"
 #include "common/log.h"
@@ -11,35 +9,8 @@
 #include <string.h>
 
 #define TAKE_MS         100U
-#define BATCH_MAX       (2U * LOAD_READERS_MAX) /* pages of all readers */
 #define PIECES_A_READER 4U   /* so that the readers end together, though pieces differ */
 #define EMPTY_AT_ONCE   256U /* announcements planned by one write */
-#define NS_PER_MINUTE   (60LL * NS_PER_S)
-#define NO_TABLE        UINT32_MAX
-
-/* What a reader may see: the table as it was when the view began. */
-struct view {
-    uint32_t table; /* NO_TABLE = none */
-    int64_t began_ns;
-};
-
-/* A page and the chunk it is, or begins. */
-struct planned {
-    struct load_item item;
-    size_t chunk;
-};
-
-struct load {
-    struct capture *c;
-    const struct position *at; /* where the load joins the log */
-    uint32_t readers;
-    bool is_exact;    /* views are tried */
-    bool is_stepping; /* one page a reader, between two rounds of the log */
-    struct view views[LOAD_READERS_MAX];
-    struct planned batch[BATCH_MAX];
-    size_t n_batch;
-};
-
 /* ---- the pool ---- */
 
 int
@@ -92,9 +63,8 @@ cut_table(struct load *l, struct state_table *st, struct err *e)
     return rc;
 }
 
-/* A piece nobody reads and that is not read; -1 when there is none. */
-static int64_t
-free_piece(const struct state_table *st)
+int64_t
+load_free_piece(const struct state_table *st)
 {
     for (size_t i = 0; i < st->n_pieces; i++)
         if (!st->pieces[i].is_taken && !st->pieces[i].is_done)
@@ -116,17 +86,7 @@ leave_table(struct load *l, uint32_t table, struct err *e)
     return chunk_plan_empty(l->c, l->at, table, e); /* only followed: its announcement */
 }
 
-/* Others than the readers of the view would see newer rows. */
-static bool
-is_in_view(const struct load *l, uint32_t table)
-{
-    for (uint32_t i = 0; i < l->readers; i++)
-        if (l->views[i].table == table)
-            return true;
-    return false;
-}
-
-/* The next table with a piece for a reader, cut if need be; NO_TABLE when there is none now. */
+/* The next table with a piece for a reader, cut if need be; LOAD_NO_TABLE when there is none now. */
 static int
 next_table(struct load *l, uint32_t *table, struct err *e)
 {
@@ -135,25 +95,25 @@ next_table(struct load *l, uint32_t *table, struct err *e)
     for (uint32_t i = 0; i < s->n_tables; i++) {
         struct state_table *st = &s->tables[i];
 
-        if (st->is_planned || !load_takes_part(l->c, st) || is_in_view(l, i))
+        if (st->is_planned || !load_takes_part(l->c, st) || load_is_in_view(l, i))
             continue;
         if (st->n_pieces == 0 && cut_table(l, st, e) != 0)
             return -1;
-        if (free_piece(st) >= 0) {
+        if (load_free_piece(st) >= 0) {
             *table = i;
             return 0;
         }
     }
-    *table = NO_TABLE;
+    *table = LOAD_NO_TABLE;
     return 0;
 }
 
-static int
-start_reader(struct load *l, uint32_t reader, uint32_t table, struct err *e)
+int
+load_start_reader(struct load *l, uint32_t reader, uint32_t table, struct err *e)
 {
     static const struct source_key none = {.n = 0};
     struct state_table *st = &l->c->state.tables[table];
-    int64_t piece = free_piece(st);
+    int64_t piece = load_free_piece(st);
     struct state_piece *p = &st->pieces[piece];
     const struct load_job job = {
         .part = {.table = load_member(l->c, st)->source,
@@ -171,31 +131,8 @@ start_reader(struct load *l, uint32_t reader, uint32_t table, struct err *e)
     return load_pool_start(l->c->pool, reader, &job, e);
 }
 
-/* ---- views ---- */
-
-static int
-end_view(struct load *l, uint32_t reader, struct err *e)
-{
-    struct source_reader *r;
-
-    if (l->views[reader].table == NO_TABLE)
-        return 0;
-    l->views[reader].table = NO_TABLE;
-    r = load_pool_reader(l->c->pool, reader, e);
-    return r == NULL ? -1 : l->c->engine->view_end(r, e);
-}
-
-/* Snapshots keep the source's old rows alive: none may last. */
-static bool
-view_is_old(const struct load *l, uint32_t reader)
-{
-    return l->views[reader].table != NO_TABLE &&
-           clock_mono_ns() - l->views[reader].began_ns >
-               (int64_t)l->c->task->weir.load_view_minutes * NS_PER_MINUTE;
-}
-
-static size_t
-count_idle(const struct load *l)
+size_t
+load_count_idle(const struct load *l)
 {
     size_t n = 0;
 
@@ -205,118 +142,21 @@ count_idle(const struct load *l)
     return n;
 }
 
-static size_t
-count_free(const struct state_table *st)
-{
-    size_t n = 0;
-
-    for (size_t i = 0; i < st->n_pieces; i++)
-        n += !st->pieces[i].is_taken && !st->pieces[i].is_done ? 1 : 0;
-    return n;
-}
-
-/* No view is to be had: the table is loaded with repeats, unless it must be exact.  What holds for
-   all tables (a missing right) is said once. */
-static int
-without_view(struct load *l, struct state_table *st, const struct member *m, struct err *e)
-{
-    struct err why = *e;
-
-    st->has_no_view = true;
-    if (l->c->task->weir.load_handover == LOAD_EXACT) {
-        e->code = ERR_CONFIG;
-        err_context(e, "Weir.LoadHandover is exact, and %s cannot be loaded so", m->full_name);
-        return -1;
-    }
-    if (err_class(why.code) != ERR_CLASS_RETRY) {
-        l->c->has_no_views = true;
-        l->is_exact = false;
-    }
-    log_err(LOG_WARN, "load-with-repeats", &why);
-    return 0;
-}
-
-/*
- * Gives idle readers one view of the table.  It says from where the table's changes count, which is
- * durable with its first chunk.  When the view is lost (a crash, its age), the rest is read as it
- * is then, and the changes still count from there: what lies between the two comes twice.
- */
-static int
-begin_view(struct load *l, uint32_t table, size_t n, struct err *e)
-{
-    struct capture *c = l->c;
-    struct state_table *st = &c->state.tables[table];
-    struct member *m = load_member(c, st);
-    struct source_reader *readers[LOAD_READERS_MAX];
-    uint32_t index[LOAD_READERS_MAX];
-    struct position since;
-    int reader = -1;
-    int rc;
-
-    for (size_t i = 0; i < n; i++) {
-        reader = load_pool_idle(c->pool, (uint32_t)(reader + 1));
-        CHECK(reader >= 0);
-        index[i] = (uint32_t)reader;
-        if (end_view(l, index[i], e) != 0 ||
-            (readers[i] = load_pool_reader(c->pool, index[i], e)) == NULL)
-            return -1;
-    }
-    rc = c->engine->view_begin(c->source, m->source, readers, n, &since, e);
-    if (rc != 0)
-        return rc < 0 ? err_context(e, "load %s", m->full_name) : without_view(l, st, m, e);
-    for (size_t i = 0; i < n; i++)
-        l->views[index[i]] = (struct view){.table = table, .began_ns = clock_mono_ns()};
-    if (position_compare(&since, &st->since) > 0) {
-        st->since = since;
-        if (c->engine->known(c->source, m->source, &since, NULL, e) != 0)
-            return -1;
-    }
-    CRASH_POINT("capture.view-begun");
-    return 0;
-}
-
-/* Readers that see the table through one view start together: 1 when they were started, 0 when too
-   few are idle yet. */
-static int
-start_exact(struct load *l, uint32_t table, struct err *e)
-{
-    const struct state_table *st = &l->c->state.tables[table];
-    size_t want = count_free(st);
-    int reader;
-
-    if (st->is_begun || st->has_no_view) {
-        reader = load_pool_idle(l->c->pool, 0);
-        return start_reader(l, (uint32_t)reader, table, e) == 0 ? 1 : -1;
-    }
-    if (want > l->readers)
-        want = l->readers;
-    if (count_idle(l) < want)
-        return 0;
-    if (begin_view(l, table, want, e) != 0)
-        return -1;
-    for (size_t i = 0; i < want; i++) {
-        reader = load_pool_idle(l->c->pool, 0);
-        if (start_reader(l, (uint32_t)reader, table, e) != 0)
-            return -1;
-    }
-    return 1;
-}
-
 /* ---- giving work to idle readers ---- */
 
 /* A reader with a view stays with its table while there is something to read. */
 static int
 keep_reader(struct load *l, uint32_t reader, bool *kept, struct err *e)
 {
-    const struct view *v = &l->views[reader];
+    const struct load_view *v = &l->views[reader];
 
     *kept = false;
-    if (v->table == NO_TABLE)
+    if (v->table == LOAD_NO_TABLE)
         return 0;
-    if (free_piece(&l->c->state.tables[v->table]) < 0 || view_is_old(l, reader))
-        return end_view(l, reader, e);
+    if (load_free_piece(&l->c->state.tables[v->table]) < 0 || load_view_is_old(l, reader))
+        return load_end_view(l, reader, e);
     *kept = true;
-    return start_reader(l, reader, v->table, e);
+    return load_start_reader(l, reader, v->table, e);
 }
 
 static int
@@ -337,9 +177,10 @@ dispatch(struct load *l, struct err *e)
             return 0;
         if (next_table(l, &table, e) != 0)
             return -1;
-        if (table == NO_TABLE)
+        if (table == LOAD_NO_TABLE)
             return 0;
-        rc = l->is_exact ? start_exact(l, table, e) : start_reader(l, (uint32_t)reader, table, e);
+        rc = l->is_exact ? load_start_exact(l, table, e)
+                         : load_start_reader(l, (uint32_t)reader, table, e);
         if (rc < 0 || (l->is_exact && rc == 0))
             return rc;
     }
@@ -350,11 +191,11 @@ dispatch(struct load *l, struct err *e)
 static int
 take_batch(struct load *l, uint32_t ms, struct err *e)
 {
-    struct planned *p;
+    struct load_planned *p;
     int rc = 1;
 
     l->n_batch = 0;
-    while (l->n_batch < BATCH_MAX && rc == 1) {
+    while (l->n_batch < LOAD_BATCH_MAX && rc == 1) {
         p = &l->batch[l->n_batch];
         rc = chunk_take(l->c, -1, l->n_batch == 0 ? ms : 0, &p->item, e);
         if (rc < 0)
@@ -387,7 +228,7 @@ plan_batch(struct load *l, struct err *e)
     if (chunk_prune(c, e) != 0)
         return -1;
     for (size_t i = 0; i < l->n_batch; i++) {
-        struct planned *p = &l->batch[i];
+        struct load_planned *p = &l->batch[i];
 
         if (p->item.page != NULL && chunk_plan(c, l->at, &p->item, e) != 0)
             return -1;
@@ -407,7 +248,7 @@ give_batch(struct load *l, struct err *e)
     struct capture *c = l->c;
 
     for (size_t i = 0; i < l->n_batch; i++) {
-        const struct planned *p = &l->batch[i];
+        const struct load_planned *p = &l->batch[i];
         struct load_item item = p->item;
 
         if (item.page == NULL)
@@ -479,7 +320,7 @@ static void
 drop_views(struct load *l)
 {
     for (uint32_t i = 0; i < l->readers; i++)
-        if (view_is_old(l, i))
+        if (load_view_is_old(l, i))
             load_pool_stop(l->c->pool, i);
 }
 
@@ -487,7 +328,7 @@ static int
 end_views(struct load *l, struct err *e)
 {
     for (uint32_t i = 0; i < l->readers; i++)
-        if (end_view(l, i, e) != 0)
+        if (load_end_view(l, i, e) != 0)
             return -1;
     return 0;
 }
@@ -497,7 +338,7 @@ begin(struct load *l, struct capture *c, const struct position *at)
 {
     *l = (struct load){.c = c, .at = at, .readers = c->task->max_full_load_sub_tasks};
     for (uint32_t i = 0; i < l->readers; i++)
-        l->views[i].table = NO_TABLE;
+        l->views[i].table = LOAD_NO_TABLE;
 }
 
 static int
@@ -513,7 +354,7 @@ run(struct load *l, struct err *e)
             return err_set(e, ERR_STOPPED, "stopped in a full load");
         if (health_tick(c, e) != 0 || dispatch(l, e) != 0)
             return -1;
-        if (count_idle(l) == l->readers)
+        if (load_count_idle(l) == l->readers)
             break;
         if (give_pages(l, TAKE_MS, e) != 0)
             return -1;
@@ -605,7 +446,7 @@ step(struct load *l, struct err *e)
 
     if (load_begin_reloads(c, e) != 0 || load_open(c, e) != 0 || dispatch(l, e) != 0)
         return -1;
-    while (count_idle(l) < l->readers)
+    while (load_count_idle(l) < l->readers)
         if (give_pages(l, TAKE_MS, e) != 0)
             return -1;
     return 0;
