@@ -240,9 +240,9 @@ END_TEST
 
 START_TEST(finished_ones_are_few)
 {
-    char id[REQUEST_ID_SIZE];
+    char id[REQUEST_ID_SIZE] = "";
     char why[256];
-    char first[REQUEST_ID_SIZE];
+    char first[REQUEST_ID_SIZE] = "";
     struct request r;
     struct err e = ERR_INIT;
 

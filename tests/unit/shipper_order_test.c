@@ -623,7 +623,7 @@ answer_by(const struct batch *b, uint32_t mask, uint64_t *number)
 static void
 one_pattern(const struct mode *mode, uint32_t n, uint32_t mask)
 {
-    struct unit *units[10];
+    struct unit *units[10] = {NULL};
     struct batch b;
     uint64_t number = 0;
     uint64_t release = 0;
@@ -644,6 +644,7 @@ one_pattern(const struct mode *mode, uint32_t n, uint32_t mask)
         for (size_t i = 0; i < b.n; i++) {
             uint32_t k = ((const char *)b.parcels[i].first->key_text)[0] == 'b';
 
+            ck_assert_uint_lt(due[k], n);
             ck_assert_ptr_eq(b.parcels[i].first, units[due[k]]);
             due[k] += 2;
         }
