@@ -125,10 +125,12 @@ announce(struct capture *c, struct source_table *t, const struct source_table *o
     *last = *position;
     if (old != NULL)
         return alter_announce(c, t->user, old->def, position, ddl, last, e);
-    log_warn("table-not-loaded",
-             "table=%s.%s reason=\"change data capture was enabled after the task began; its "
-             "changes are followed from now on\"",
-             t->def->schema, t->def->name);
+    log_info("table-joins-late",
+             "table=%s.%s text=\"change data capture was enabled after the task began; %s\"",
+             t->def->schema, t->def->name,
+             c->task->migration_type == MIGRATION_FULL_LOAD_AND_CDC
+                 ? "it is loaded while the log is followed"
+                 : "its changes are followed from now on");
     return tables_announce_event(c, t->user, EVENT_CREATE_TABLE, NULL, 0, last, e);
 }
 
