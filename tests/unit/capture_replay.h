@@ -146,6 +146,7 @@ replay_serve(struct replay *r, int fd)
 {
     char text[REPLAY_TEXT_MAX];
     bool ok = true;
+    bool leaves;
 
     while (ok) {
         switch (replay_message(fd, text)) {
@@ -160,7 +161,9 @@ replay_serve(struct replay *r, int fd)
             ok = replay_done(r, fd, 0x20);
             break;
         case 0x01:
-            ok = replay_batch(r, fd, text) && !atomic_load(&r->leaves);
+            /* Looked at before the answer: who has it may already mean the next one. */
+            leaves = atomic_load(&r->leaves);
+            ok = replay_batch(r, fd, text) && !leaves;
             break;
         default:
             ok = false;

@@ -223,10 +223,17 @@ START_TEST(dates)
 }
 END_TEST
 
-/* The quick way against the plain one, on every day there is. */
+/* The quick way against the plain one, on every day there is; under a sanitizer, which takes ten
+   times as long, on every day of one weekday. */
+#ifdef __SANITIZE_ADDRESS__
+#define DAYS_STEP 7
+#else
+#define DAYS_STEP 1
+#endif
+
 START_TEST(every_day_of_ten_thousand_years)
 {
-    for (int32_t days = -719528 - 400; days <= 2932896 + 400; days++) {
+    for (int32_t days = -719528 - 400; days <= 2932896 + 400; days += DAYS_STEP) {
         struct value v = {.kind = VALUE_DATE, .days = days};
         const char *text = text_of(&v, 0);
         int year;

@@ -310,6 +310,7 @@ START_TEST(test_alarms)
         "note    latency-floor of capture, for ";
     const int64_t minute = 60 * NS_PER_S;
     struct snapshot now;
+    const json_t *alarm;
     json_t *o;
     char *text;
 
@@ -330,9 +331,10 @@ START_TEST(test_alarms)
     free(text);
     o = status_json(&now);
     ck_assert_int_eq((int)json_number_value(json_object_get(o, "seconds_until_loss")), 3600);
-    o = json_array_get(json_object_get(o, "alarms"), 0);
-    ck_assert_str_eq(json_string_value(json_object_get(o, "level")), "error");
-    ck_assert_str_eq(json_string_value(json_object_get(o, "remedy")), alarms[0].remedy);
+    alarm = json_array_get(json_object_get(o, "alarms"), 0);
+    ck_assert_str_eq(json_string_value(json_object_get(alarm, "level")), "error");
+    ck_assert_str_eq(json_string_value(json_object_get(alarm, "remedy")), alarms[0].remedy);
+    json_decref(o);
 }
 END_TEST
 
