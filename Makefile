@@ -172,7 +172,7 @@ test: deps
 
 .PHONY: units-build threads-build benches-build fuzz-build
 units-build: $(patsubst %.c,$(B)/%,$(wildcard tests/unit/*_test.c))
-benches-build: $(patsubst %.c,$(B)/%,$(wildcard tests/bench/*.c))
+benches-build: $(patsubst %.c,$(B)/%,$(wildcard tests/bench/*.c)) $(B)/tests/crash/feed_records
 threads-build: $(patsubst %.c,$(B)/%,$(wildcard tests/unit/*_threads_test.c))
 
 # Fuzzers: libFuzzer, so clang; sources are compiled for them in one go, a minute at most.
