@@ -90,6 +90,11 @@ append(int fd, const char *path, const char *line, size_t size, struct err *e)
 {
     off_t end = lseek(fd, 0, SEEK_END);
     size_t done = 0;
+    char last = '\n';
+
+    /* A host that died in the middle of a line: the next one must not join it. */
+    if (end > 0 && (pread(fd, &last, 1, end - 1) != 1 || (last != '\n' && write(fd, "\n", 1) != 1)))
+        return err_sys(e, ERR_IO, errno, "append to %s", path);
 
     while (done < size) {
         ssize_t n = write(fd, line + done, size - done);
@@ -126,7 +131,7 @@ letters_write(const struct task *task, uint32_t shipper, const struct letter *l,
     (void)snprintf(path, sizeof(path), "%s/dead-letters.%u.ndjson", task->weir.state_directory,
                    shipper);
     /* Opened each time: whoever moves the file away gets a new one. */
-    fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+    fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
     if (fd < 0) {
         free(line);
         return err_sys(e, errno == EACCES ? ERR_ACCESS : ERR_IO, errno, "open %s", path);

@@ -279,10 +279,11 @@ part_finish(struct part *p, struct err *e)
         return 0;
     memcpy(path, p->path, size);
     path[size] = '\0';
-    if (rename(p->path, path) != 0 || fsync(p->directory_fd) != 0)
+    if (rename(p->path, path) != 0)
         return err_sys(e, code_of(errno), errno, "finish %s", path);
+    /* Its old name is gone: whatever follows, this file is not written to any more. */
     (void)close(p->fd);
     p->fd = -1;
     p->size = 0;
-    return 0;
+    return fsync(p->directory_fd) != 0 ? err_sys(e, code_of(errno), errno, "finish %s", path) : 0;
 }
